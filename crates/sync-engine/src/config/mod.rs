@@ -1,0 +1,345 @@
+//! The engine's settings: values only, validated once.
+
+mod url;
+
+use serde::Deserialize;
+
+pub use url::BackendUrl;
+
+use crate::item::options::Ack;
+use crate::limits::PAYLOAD_BYTES_CEILING;
+
+/// Settings of one engine. Every field has a default; sizes are in bytes, times in the unit of their name.
+///
+/// Settings marked *live* take effect when changed through the `watch` channel given to `SyncEngine::new`; the others
+/// when the engine starts.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SyncEngineConfig {
+    /// Redis of the L2 tier, `redis://` or `rediss://`. None: no L2.
+    pub redis_url: Option<BackendUrl>,
+    /// Put before every Redis key.
+    pub redis_prefix: Option<String>,
+    /// SQL of the L3 tier: `sqlite:PATH` or `mysql://`. None: no L3.
+    pub sql_url: Option<BackendUrl>,
+    /// The node's id, from which its origin in stamps is derived. None: a random one, kept in L3.
+    pub node_id: Option<String>,
+    /// When writes are acknowledged. None: `Logged` with `wal_path`, else `Queued`. *Live.*
+    #[serde(deserialize_with = "ack_name")]
+    pub ack: Option<Ack>,
+    /// L1 budget: a hard cap on keys, payloads and overhead in memory. *Live.*
+    pub l1_max_bytes: usize,
+    /// Items with larger payloads are refused. *Live.*
+    pub max_payload_bytes: usize,
+    /// A batch is flushed when its oldest write is this old, in milliseconds. *Live.*
+    pub batch_flush_ms: u64,
+    /// … or when it has this many keys. *Live.*
+    pub batch_flush_count: usize,
+    /// … or when it has this many bytes. *Live.*
+    pub batch_flush_bytes: usize,
+    /// Pressure above which a warning is due and eviction begins, as a share of `l1_max_bytes`. *Live.*
+    pub backpressure_warn: f64,
+    /// Pressure above which writers are slowed. *Live.*
+    pub backpressure_critical: f64,
+    /// The write-ahead log's file. None: no log.
+    pub wal_path: Option<std::path::PathBuf>,
+    /// Most records in the log; at the bound writers are refused. None: bounded by unflushed bytes only. *Live.*
+    pub wal_max_items: Option<u64>,
+    /// Records read at once when the log is replayed.
+    pub wal_drain_batch_size: usize,
+    /// Keys read at once when the filter is filled from L3.
+    pub cuckoo_warmup_batch_size: usize,
+    /// The filter is saved at most this often, in seconds. *Live.*
+    pub cf_snapshot_interval_secs: u64,
+    /// … and only after this many inserts. *Live.*
+    pub cf_snapshot_insert_threshold: u64,
+    /// Evict from Redis before Redis does. *Live.*
+    pub redis_eviction_enabled: bool,
+    /// Share of Redis' `maxmemory` at which that begins. *Live.*
+    pub redis_eviction_start: f64,
+    /// … and at which it ends. *Live.*
+    pub redis_eviction_target: f64,
+    /// Publish the tree's root for peers.
+    pub merkle_calc_enabled: bool,
+    /// Delay before a root is published, at random up to this many milliseconds. *Live.*
+    pub merkle_calc_jitter_ms: u64,
+    /// Publish changes for peers.
+    pub enable_cdc_stream: bool,
+    /// Entries the change stream keeps, about.
+    pub cdc_stream_maxlen: usize,
+    /// Time to connect to Redis, in milliseconds.
+    pub redis_timeout_ms: u64,
+    /// Time for Redis to answer, in milliseconds.
+    pub redis_response_timeout_ms: u64,
+    /// Batches written to SQL at once.
+    pub sql_write_concurrency: usize,
+    /// A stamp further ahead of the local clock than this is not believed, in milliseconds. *Live.*
+    pub max_clock_drift_ms: u64,
+}
+
+impl Default for SyncEngineConfig {
+    fn default() -> Self {
+        Self {
+            redis_url: None,
+            redis_prefix: None,
+            sql_url: None,
+            node_id: None,
+            ack: None,
+            l1_max_bytes: 256 << 20,
+            max_payload_bytes: 16 << 20,
+            batch_flush_ms: 100,
+            batch_flush_count: 1000,
+            batch_flush_bytes: 1 << 20,
+            backpressure_warn: 0.7,
+            backpressure_critical: 0.9,
+            wal_path: None,
+            wal_max_items: None,
+            wal_drain_batch_size: 100,
+            cuckoo_warmup_batch_size: 10_000,
+            cf_snapshot_interval_secs: 30,
+            cf_snapshot_insert_threshold: 10_000,
+            redis_eviction_enabled: true,
+            redis_eviction_start: 0.75,
+            redis_eviction_target: 0.60,
+            merkle_calc_enabled: true,
+            merkle_calc_jitter_ms: 0,
+            enable_cdc_stream: false,
+            cdc_stream_maxlen: 100_000,
+            redis_timeout_ms: 5000,
+            redis_response_timeout_ms: 5000,
+            sql_write_concurrency: 4,
+            max_clock_drift_ms: 5000,
+        }
+    }
+}
+
+/// A setting that cannot work.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("`{field}` is {found}: expected {expected}")]
+pub struct ConfigError {
+    /// The setting's name.
+    pub field: &'static str,
+    /// What it is now, without any secret.
+    pub found: String,
+    /// What it may be.
+    pub expected: String,
+}
+
+impl SyncEngineConfig {
+    /// Checks every setting; gives the first that cannot work.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.check_urls()?;
+        self.check_sizes()?;
+        self.check_shares()
+    }
+
+    /// The acknowledgement level in force.
+    pub fn ack(&self) -> Ack {
+        match (self.ack, &self.wal_path) {
+            (Some(ack), _) => ack,
+            (None, Some(_)) => Ack::Logged,
+            (None, None) => Ack::Queued,
+        }
+    }
+
+    /// Most bytes of accepted writes that may wait to be stored: half of L1, so that the other half still caches.
+    pub fn dirty_bytes_max(&self) -> usize {
+        self.l1_max_bytes / 2
+    }
+
+    fn check_urls(&self) -> Result<(), ConfigError> {
+        let scheme = |url: &Option<BackendUrl>, field, allowed: &[&str]| match url {
+            Some(url) if !allowed.iter().any(|s| url.expose().starts_with(s)) => Err(ConfigError {
+                field,
+                found: url.to_string(),
+                expected: format!("a URL that begins with {}", allowed.join(" or ")),
+            }),
+            _ => Ok(()),
+        };
+        scheme(
+            &self.redis_url,
+            "redis_url",
+            &["redis://", "rediss://", "redis+unix://", "unix://"],
+        )?;
+        scheme(
+            &self.sql_url,
+            "sql_url",
+            &["sqlite:", "mysql://", "mariadb://"],
+        )?;
+        if self.ack == Some(Ack::Logged) && self.wal_path.is_none() {
+            return Err(ConfigError {
+                field: "ack",
+                found: "logged".into(),
+                expected: "queued or stored, or a wal_path".into(),
+            });
+        }
+        if self.ack == Some(Ack::Stored) && self.sql_url.is_none() {
+            return Err(ConfigError {
+                field: "ack",
+                found: "stored".into(),
+                expected: "queued or logged, or a sql_url".into(),
+            });
+        }
+        Ok(())
+    }
+
+    fn check_sizes(&self) -> Result<(), ConfigError> {
+        let at_least =
+            |field, value: u64, least: u64, most: u64| match (least..=most).contains(&value) {
+                true => Ok(()),
+                false => Err(ConfigError {
+                    field,
+                    found: value.to_string(),
+                    expected: format!("{least} to {most}"),
+                }),
+            };
+        let day_ms = 24 * 60 * 60 * 1000;
+        at_least("l1_max_bytes", self.l1_max_bytes as u64, 64 << 10, u64::MAX)?;
+        at_least(
+            "max_payload_bytes",
+            self.max_payload_bytes as u64,
+            1,
+            PAYLOAD_BYTES_CEILING as u64,
+        )?;
+        at_least("batch_flush_ms", self.batch_flush_ms, 1, day_ms)?;
+        at_least(
+            "batch_flush_count",
+            self.batch_flush_count as u64,
+            1,
+            1_000_000,
+        )?;
+        at_least(
+            "batch_flush_bytes",
+            self.batch_flush_bytes as u64,
+            1,
+            1 << 30,
+        )?;
+        at_least(
+            "wal_max_items",
+            self.wal_max_items.unwrap_or(1),
+            1,
+            u64::MAX,
+        )?;
+        at_least(
+            "wal_drain_batch_size",
+            self.wal_drain_batch_size as u64,
+            1,
+            100_000,
+        )?;
+        at_least(
+            "cuckoo_warmup_batch_size",
+            self.cuckoo_warmup_batch_size as u64,
+            1,
+            10_000_000,
+        )?;
+        at_least(
+            "cf_snapshot_interval_secs",
+            self.cf_snapshot_interval_secs,
+            1,
+            day_ms,
+        )?;
+        at_least(
+            "cdc_stream_maxlen",
+            self.cdc_stream_maxlen as u64,
+            1,
+            1 << 40,
+        )?;
+        at_least("redis_timeout_ms", self.redis_timeout_ms, 1, day_ms)?;
+        at_least(
+            "redis_response_timeout_ms",
+            self.redis_response_timeout_ms,
+            1,
+            day_ms,
+        )?;
+        at_least(
+            "sql_write_concurrency",
+            self.sql_write_concurrency as u64,
+            1,
+            256,
+        )?;
+        at_least("max_clock_drift_ms", self.max_clock_drift_ms, 1, day_ms)
+    }
+
+    fn check_shares(&self) -> Result<(), ConfigError> {
+        let in_order = |low: (&'static str, f64), high: (&'static str, f64)| {
+            if low.1 > 0.0 && low.1 < high.1 && high.1 <= 1.0 {
+                return Ok(());
+            }
+            Err(ConfigError {
+                field: low.0,
+                found: low.1.to_string(),
+                expected: format!(
+                    "above 0 and below {} ({}), which is at most 1",
+                    high.0, high.1
+                ),
+            })
+        };
+        in_order(
+            ("backpressure_warn", self.backpressure_warn),
+            ("backpressure_critical", self.backpressure_critical),
+        )?;
+        in_order(
+            ("redis_eviction_target", self.redis_eviction_target),
+            ("redis_eviction_start", self.redis_eviction_start),
+        )
+    }
+}
+
+fn ack_name<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Ack>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Name {
+        Queued,
+        Logged,
+        Stored,
+    }
+    Ok(
+        Option::<Name>::deserialize(deserializer)?.map(|name| match name {
+            Name::Queued => Ack::Queued,
+            Name::Logged => Ack::Logged,
+            Name::Stored => Ack::Stored,
+        }),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_wrong_values_are_named() {
+        assert_eq!(SyncEngineConfig::default().validate(), Ok(()));
+        let wrong = SyncEngineConfig {
+            sql_url: Some("oracle://scott:tiger@h/db".into()),
+            ..Default::default()
+        };
+        let error = wrong.validate().unwrap_err();
+        assert_eq!(error.field, "sql_url");
+        assert!(!error.to_string().contains("tiger"), "{error}");
+        let wrong = SyncEngineConfig {
+            backpressure_warn: 0.95,
+            ..Default::default()
+        };
+        assert_eq!(wrong.validate().unwrap_err().field, "backpressure_warn");
+        let wrong = SyncEngineConfig {
+            batch_flush_count: 0,
+            ..Default::default()
+        };
+        assert_eq!(wrong.validate().unwrap_err().field, "batch_flush_count");
+        let wrong = SyncEngineConfig {
+            ack: Some(Ack::Logged),
+            ..Default::default()
+        };
+        assert_eq!(wrong.validate().unwrap_err().field, "ack");
+    }
+
+    #[test]
+    fn debug_keeps_passwords_secret() {
+        let config = SyncEngineConfig {
+            redis_url: Some("redis://:hunter2@localhost/0".into()),
+            sql_url: Some("mysql://me:hunter2@localhost/db".into()),
+            ..Default::default()
+        };
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,83 @@
+//! Stage 5a: the cache tier (L2).
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::error::Source;
+use crate::item::Stored;
+use crate::item::key::Key;
+
+pub mod absent;
+
+pub mod redis;
+
+/// The cache could not be asked, or did not confirm.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// No connection, a time-out, or an error reply: what was asked may or may not have been done.
+    #[error("{op}: {source}")]
+    Unavailable {
+        /// What was being done.
+        op: &'static str,
+        /// Why it failed, without any secret.
+        source: Source,
+    },
+}
+
+/// What a look-up found. "Not there" and "could not look" are different values.
+#[derive(Debug)]
+pub enum Lookup {
+    /// The cache has this, written in that generation.
+    Hit(Stored, Generation),
+    /// The cache answered that it has nothing.
+    Absent,
+    /// The cache has bytes that are no record: garbage, cut off, of a later layout. Counted; as good as absent.
+    Garbage(crate::item::codec::EnvelopeError),
+}
+
+/// Which life of the cache a record belongs to.
+///
+/// After a crash or a long outage the cache may hold records that were overwritten or deleted meanwhile. The engine then
+/// raises its generation, and no longer believes records of earlier ones that the archive would know better.
+pub type Generation = u32;
+
+/// One record on its way to the cache.
+#[derive(Clone, Debug)]
+pub struct CacheWrite {
+    /// The record; a tombstone is stored too, so that a stale value cannot come back.
+    pub stored: Stored,
+    /// How long the cache keeps it; `None`: until evicted.
+    pub ttl: Option<Duration>,
+}
+
+/// A cache shared by all engines that name the same server and prefix.
+///
+/// Contract, in the words of the tests:
+/// - a record replaces one of an earlier generation, or one with a smaller or equal stamp; never one with a greater stamp.
+/// - what was put is found bit for bit until its TTL.
+/// - an outage is an error, never `Absent`.
+#[async_trait]
+pub trait CacheStore: Send + Sync {
+    /// Looks the keys up, in one round trip; answers in the order asked.
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Lookup>, CacheError>;
+
+    /// Writes the records, pipelined. On an error any of them may or may not have been written.
+    async fn put_many(
+        &self,
+        generation: Generation,
+        writes: &[CacheWrite],
+    ) -> Result<(), CacheError>;
+
+    /// Removes whatever the cache holds for these keys, unconditionally.
+    async fn remove_many(&self, keys: &[Key]) -> Result<(), CacheError>;
+
+    /// Which of the keys the cache holds a live record for.
+    async fn exist_many(&self, keys: &[Key]) -> Result<Vec<bool>, CacheError>;
+
+    /// One round trip.
+    async fn ping(&self) -> Result<(), CacheError>;
+
+    /// Whether there is a cache at all. Decides routing, not correctness.
+    fn is_configured(&self) -> bool;
+}

@@ -1,0 +1,179 @@
+//! Stage 5b: the archive (L3), the ground truth. Rows and Merkle nodes change in one transaction.
+
+use async_trait::async_trait;
+
+use crate::error::Source;
+use crate::item::key::Key;
+use crate::item::stamp::HlcTime;
+use crate::item::{Leaf, Stored};
+use crate::merkle::node::NodeWrite;
+
+pub mod absent;
+
+pub mod range;
+
+pub mod memory;
+
+pub mod sqlite;
+
+pub mod mysql;
+
+pub use range::KeyRange;
+
+/// Why the archive failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// No connection, a time-out, a full disk, a lost transaction. After a failed `commit` it is unknown whether it happened.
+    #[error("{op}: {source}")]
+    Unavailable {
+        /// What was being done.
+        op: &'static str,
+        /// Why it failed, without any secret.
+        source: Source,
+    },
+    /// A file or a row that cannot be what this engine wrote.
+    #[error("{what} is damaged: {source}")]
+    Damaged {
+        /// The file or table.
+        what: String,
+        /// How it shows.
+        source: Source,
+    },
+    /// Another process has it.
+    #[error("{what} is in use by another process")]
+    InUse {
+        /// The file.
+        what: String,
+    },
+    /// The planner refused, because the tree in memory is not the tree in the archive: reload it and try again.
+    #[error("the Merkle tree in memory is out of date")]
+    TreeOutdated,
+    /// It was closed.
+    #[error("the archive is closed")]
+    Closed,
+}
+
+/// What a commit is to write, decided inside the transaction from what the rows are.
+#[derive(Debug, Default)]
+pub struct CommitPlan {
+    /// For each record of the batch: whether it wins and is written.
+    pub write: Vec<bool>,
+    /// Merkle nodes to write or delete with it.
+    pub nodes: Vec<NodeWrite>,
+    /// The tree's number after this commit.
+    pub tree_seq: u64,
+    /// The greatest stamp time this engine knows, kept so that a restart issues only greater ones.
+    pub clock_bound: HlcTime,
+}
+
+/// What a planner is given, read inside the transaction with the rows locked.
+#[derive(Debug)]
+pub struct CommitView {
+    /// For each record of the batch: what the archive holds for its key.
+    pub olds: Vec<Option<Leaf>>,
+    /// The tree's number as the archive has it.
+    pub tree_seq: u64,
+}
+
+/// Decides a commit. Pure and quick: it runs inside the transaction. Returning an error rolls it back.
+pub type Planner = Box<dyn FnOnce(CommitView) -> Result<CommitPlan, ArchiveError> + Send>;
+
+/// A small named value kept beside the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MetaKey {
+    /// The node's identity.
+    Identity,
+    /// The cache generation in force, and whether the last stop was clean.
+    Generation,
+    /// The persisted filter.
+    Filter,
+}
+
+impl MetaKey {
+    /// Its name in the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Generation => "generation",
+            Self::Filter => "filter",
+        }
+    }
+}
+
+/// What `open` found.
+#[derive(Debug, Default)]
+pub struct Opened {
+    /// The greatest stamp time known to be stored.
+    pub clock_bound: HlcTime,
+    /// Something that changes when the storage is copied to another place (for a file: device and inode);
+    /// `None` where that cannot be told.
+    pub fingerprint: Option<String>,
+}
+
+/// The ground truth: one row a key, live item or tombstone.
+///
+/// Contract, in the words of the tests:
+/// - a row is replaced only by a record with a greater stamp (equal stamps: see [`crate::item::decide`]), also when the planner says otherwise.
+/// - rows, Merkle nodes, tree number and clock bound of one commit are all there or none is; once `commit` returned, for good.
+/// - what was put is read bit for bit; keys are ordered by their bytes.
+/// - an outage is an error, never an empty answer.
+#[async_trait]
+pub trait ArchiveStore: Send + Sync {
+    /// Creates the tables where they are missing, and checks that they can be used.
+    async fn open(&self) -> Result<Opened, ArchiveError>;
+
+    /// One transaction: reads what is there for the records' keys, asks the planner, writes. The batch has each key at
+    /// most once. Gives back the `write` flags of the plan.
+    async fn commit(&self, records: Vec<Stored>, plan: Planner) -> Result<Vec<bool>, ArchiveError>;
+
+    /// The rows of these keys, in the order asked.
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Stored>>, ArchiveError>;
+
+    /// The leaves of these keys, in the order asked.
+    async fn leaves_of(&self, keys: &[Key]) -> Result<Vec<Option<Leaf>>, ArchiveError>;
+
+    /// Up to `limit` rows of the range in key order, tombstones among them; stops early, but never empty-handed, past `bytes_max`.
+    async fn scan(
+        &self,
+        range: &KeyRange,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Stored>, ArchiveError>;
+
+    /// Up to `limit` keys of the range with their leaves, in key order.
+    async fn scan_leaves(
+        &self,
+        range: &KeyRange,
+        limit: usize,
+    ) -> Result<Vec<(Key, Leaf)>, ArchiveError>;
+
+    /// How many live rows the range has: no tombstones, nothing expired at `now_ms`.
+    async fn count_live(&self, range: &KeyRange, now_ms: i64) -> Result<u64, ArchiveError>;
+
+    /// Up to `limit` live items whose `expires_at` is at or before `now_ms`.
+    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<Stored>, ArchiveError>;
+
+    /// Every Merkle node as (prefix, node), and the tree's number, from one snapshot.
+    async fn load_tree(&self) -> Result<(Vec<crate::merkle::node::NodeRow>, u64), ArchiveError>;
+
+    /// Reads a small value.
+    async fn meta(&self, key: MetaKey) -> Result<Option<Vec<u8>>, ArchiveError>;
+
+    /// Writes a small value, durably.
+    async fn set_meta(&self, key: MetaKey, value: Vec<u8>) -> Result<(), ArchiveError>;
+
+    /// Raises the persisted clock bound.
+    async fn raise_clock_bound(&self, bound: HlcTime) -> Result<(), ArchiveError>;
+
+    /// One round trip.
+    async fn ping(&self) -> Result<(), ArchiveError>;
+
+    /// Whether there is an archive at all. Decides routing, not correctness.
+    fn is_configured(&self) -> bool;
+
+    /// Whether no other process can change the rows while this one runs.
+    fn is_exclusive(&self) -> bool;
+
+    /// Closes files and connections. Further calls fail with [`ArchiveError::Closed`].
+    async fn close(&self) -> Result<(), ArchiveError>;
+}

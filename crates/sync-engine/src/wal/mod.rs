@@ -1,0 +1,71 @@
+//! Stage 4: the write-ahead log. A write is acknowledged once it is here, and freed once the archive has it.
+
+use async_trait::async_trait;
+
+use crate::item::Stored;
+
+pub mod absent;
+
+pub mod sqlite;
+
+pub mod outstanding;
+
+/// A position in the log. Positions grow by one a record and are never reused.
+pub type WalPos = u64;
+
+/// Why the log failed.
+#[derive(Debug, thiserror::Error)]
+pub enum WalError {
+    /// The file could not be read or written.
+    #[error("{0}")]
+    Io(#[source] crate::error::Source),
+    /// A write to disk failed: what of it reached the disk is unknown, so the log takes no more writes until it is reopened.
+    #[error("the log is closed since a write to it failed: {0}")]
+    Poisoned(String),
+    /// The file is not a log, or so damaged that nothing can be read.
+    #[error("{path} is damaged: {source}")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// How it shows.
+        source: crate::error::Source,
+    },
+    /// The log was closed.
+    #[error("the log is closed")]
+    Closed,
+}
+
+/// A log of accepted writes.
+///
+/// Contract, in the words of the tests:
+/// - `append` returns only after the records are on stable storage; records of one call are adjacent and in order.
+/// - a crash at any instant keeps every record whose `append` returned, and shows no half record.
+/// - `read_from` gives the records in order of position; freed ones never come back.
+/// - after a failed write every `append` fails until the log is opened anew.
+#[async_trait]
+pub trait Wal: Send + Sync {
+    /// Appends the records, durably; gives the position of the first.
+    async fn append(&self, records: Vec<Stored>) -> Result<WalPos, WalError>;
+
+    /// Frees every position below `pos`. Not durable by itself: a crash may bring freed records back, which is
+    /// harmless, since replaying a record that is already stored changes nothing.
+    fn free_below(&self, pos: WalPos);
+
+    /// Up to `limit` records at `pos` and after, in order.
+    async fn read_from(&self, pos: WalPos, limit: usize)
+    -> Result<Vec<(WalPos, Stored)>, WalError>;
+
+    /// The lowest position that may hold a record, and the next position to be written.
+    fn bounds(&self) -> (WalPos, WalPos);
+
+    /// Whether writes are logged at all.
+    fn is_durable(&self) -> bool;
+
+    /// What was found damaged when the log was opened, in words for an operator.
+    fn damage(&self) -> Option<String> {
+        None
+    }
+
+    /// Writes out what is queued and closes the file. Further calls fail with [`WalError::Closed`].
+    async fn close(&self) -> Result<(), WalError>;
+}
