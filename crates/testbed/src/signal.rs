@@ -3,18 +3,23 @@ use std::{fs, process::Command};
 use crate::{error::TestbedError, program::run};
 
 /// Sends a signal (`STOP`, `CONT`, `KILL`) to the process.
-///
-/// The shell's own `kill` is used: every system has it, also those without the `kill` program.
 pub(crate) fn send(signal: &str, pid: u32) -> Result<(), TestbedError> {
-    let script = "kill -s \"$0\" \"$1\"";
-    run(Command::new("sh").args(["-c", script, signal, &pid.to_string()])).map(drop)
+    run(&mut kill(signal, &[pid])).map(drop)
 }
 
 /// Sends a signal to processes of which some may have ended meanwhile, which is fine.
 pub(crate) fn send_to_living(signal: &str, pids: &[u32]) {
-    for pid in pids {
-        send(signal, *pid).ok();
+    if !pids.is_empty() {
+        run(&mut kill(signal, pids)).ok();
     }
+}
+
+/// The shell's own `kill` is used: every system has it, also those without the `kill` program.
+fn kill(signal: &str, pids: &[u32]) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "kill -s \"$0\" \"$@\"", signal]);
+    shell.args(pids.iter().map(u32::to_string));
+    shell
 }
 
 /// The processes that `pid` forked and that live: PostgreSQL serves each connection from one of those.
@@ -49,10 +54,12 @@ mod tests {
     }
 
     #[test]
-    fn children_are_found() {
+    fn children_are_found_and_the_dead_do_not_shield_the_living() {
+        let mut dead = Command::new("true").spawn().unwrap();
+        dead.wait().unwrap();
         let mut child = Command::new("sleep").arg("30").spawn().unwrap();
         assert!(children(std::process::id()).contains(&child.id()));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        send_to_living("KILL", &[dead.id(), child.id()]);
+        assert!(!child.wait().unwrap().success());
     }
 }

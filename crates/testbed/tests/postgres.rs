@@ -76,6 +76,18 @@ fn a_paused_server_answers_once_resumed_open_connections_included() {
 }
 
 #[test]
+fn a_paused_server_ends_with_its_owner() {
+    let db = Postgres::start().unwrap();
+    let addr = db.addr();
+    let mut open = psql(&db.url(), "SELECT pg_sleep(60)").spawn().unwrap();
+    sleep(Duration::from_millis(150));
+    db.pause().unwrap();
+    drop(db);
+    assert!(TcpStream::connect(addr).is_err());
+    assert!(!open.wait().unwrap().success());
+}
+
+#[test]
 fn options_win_over_the_defaults() {
     let db = Postgres::start_with(&["-c", "fsync=on"]).unwrap();
     assert_eq!(db.sql("redsqrl", "SHOW fsync").unwrap(), "on\n");
