@@ -15,6 +15,8 @@ pub mod parse;
 
 pub mod inline;
 
+pub mod command;
+
 pub mod glob;
 
 pub mod streams;
@@ -25,6 +27,7 @@ pub mod reply;
 
 pub mod encode;
 
+pub use command::{CommandError, Request};
 pub use limits::{Limits, StreamLimits};
 pub use parse::{Command, Parser};
 pub use protocol_error::ProtocolError;

@@ -168,7 +168,8 @@ impl Parser {
         Whole { bytes: base, spans }
     }
 
-    /// Phase two: freezes the bytes of the whole requests and slices them.
+    /// Phase two: freezes the bytes of the whole requests and slices them. Cannot panic: phase
+    /// one has seen all these bytes in `buf`, and every span lies within its request.
     fn cut(&mut self, buf: &mut BytesMut, whole: Whole, out: &mut Vec<Command>) {
         if self.ready.is_empty() {
             buf.advance(whole.bytes);

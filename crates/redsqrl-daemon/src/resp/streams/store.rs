@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Append, Cut, IfMissing, Read, ReadFrom, ReadResult, Stream, StreamError, StreamId, StreamInfo,
-    StreamSource, Trim, entry_bytes,
+    AddId, Append, Cut, IfMissing, Read, ReadFrom, ReadResult, Stream, StreamError, StreamId,
+    StreamInfo, StreamSource, Trim, entry_bytes,
 };
 use crate::resp::StreamLimits;
 
@@ -66,6 +66,9 @@ impl StreamStore {
     /// A bad id, a stream served from elsewhere, or a limit that would be passed even after the
     /// trim asked for. Nothing has changed then.
     pub fn add(&mut self, append: &Append, now_ms: u64) -> Result<Option<StreamId>, StreamError> {
+        if append.id == AddId::Exact(StreamId::MIN) {
+            return Err(StreamError::IdZero);
+        }
         let empty = Stream::new();
         let (stream, slot_cost) = match self.slots.get(append.key.as_ref()) {
             Some(Slot::Kept(stream)) => (stream, 0),

@@ -78,7 +78,7 @@ impl Stream {
     /// The id an XADD gets. `now_ms`: milliseconds since 1970, for [`AddId::Auto`].
     ///
     /// # Errors
-    /// The id is 0-0, is not above the last one, or there is no id left.
+    /// The id is not above the last one, or there is no id left.
     pub fn next_id(&self, wanted: AddId, now_ms: u64) -> Result<StreamId, StreamError> {
         let last = self.last_id;
         if last == StreamId::MAX {
@@ -92,7 +92,6 @@ impl Stream {
                 StreamId::new(ms, seq)
             }
             AddId::AutoSeq(ms) => StreamId::new(ms, 0),
-            AddId::Exact(StreamId::MIN) => return Err(StreamError::IdZero),
             AddId::Exact(id) => id,
         };
         if id > last {
