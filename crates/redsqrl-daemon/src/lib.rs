@@ -1,1 +1,3 @@
 //! redsqrl-daemon
+
+pub mod resp;

@@ -1,0 +1,87 @@
+//! Every bound of the Redis-protocol face, in one place.
+
+/// What one request may be. Lengths in bytes. A request over a bound is a
+/// [`ProtocolError`](super::ProtocolError), after which the connection is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest single argument.
+    pub bulk_bytes_max: usize,
+    /// Most arguments of one request, its name included.
+    pub args_max: usize,
+    /// Longest request as it stands on the wire, headers included.
+    pub request_bytes_max: usize,
+    /// Longest inline command, its line end not counted.
+    pub inline_bytes_max: usize,
+    /// Most commands handed out by one call of `parse_batch`.
+    pub batch_commands_max: usize,
+}
+
+/// Room beyond the payload for what travels with it in one argument.
+const BULK_SLACK_BYTES: usize = 64 * 1024;
+
+/// What a client that has not proved who it is may send, the values Redis uses.
+const UNAUTHENTICATED_ARGS_MAX: usize = 10;
+const UNAUTHENTICATED_BULK_BYTES_MAX: usize = 16 * 1024;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits::for_payload(16 * 1024 * 1024)
+    }
+}
+
+impl Limits {
+    /// Limits for a node whose items are at most `payload_bytes_max` long: one argument holds a
+    /// payload and some slack, one request holds four of them.
+    #[must_use]
+    pub fn for_payload(payload_bytes_max: usize) -> Self {
+        Limits {
+            bulk_bytes_max: payload_bytes_max.saturating_add(BULK_SLACK_BYTES),
+            args_max: 1024 * 1024,
+            request_bytes_max: payload_bytes_max
+                .saturating_add(BULK_SLACK_BYTES)
+                .saturating_mul(4),
+            inline_bytes_max: 64 * 1024,
+            batch_commands_max: 1024,
+        }
+    }
+
+    /// The same limits for a client that has not authenticated yet on a node that asks for a
+    /// password: enough for HELLO and AUTH, and no memory worth attacking.
+    #[must_use]
+    pub fn unauthenticated(self) -> Self {
+        let bulk = self.bulk_bytes_max.min(UNAUTHENTICATED_BULK_BYTES_MAX);
+        let args = self.args_max.min(UNAUTHENTICATED_ARGS_MAX);
+        Limits {
+            bulk_bytes_max: bulk,
+            args_max: args,
+            request_bytes_max: self.request_bytes_max.min(bulk.saturating_mul(args)),
+            inline_bytes_max: self.inline_bytes_max.min(bulk),
+            batch_commands_max: self.batch_commands_max,
+        }
+    }
+}
+
+/// What the in-memory streams may hold. Bytes are counted with the overhead of entries, so they
+/// bound memory, not only content. Over a bound XADD is refused; nothing is dropped unasked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamLimits {
+    /// Most streams, empty ones included.
+    pub streams_max: usize,
+    /// Most entries of one stream.
+    pub entries_max: usize,
+    /// Most bytes of one stream.
+    pub stream_bytes_max: usize,
+    /// Most bytes of all streams together.
+    pub total_bytes_max: usize,
+}
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        StreamLimits {
+            streams_max: 1024,
+            entries_max: 1_000_000,
+            stream_bytes_max: 128 * 1024 * 1024,
+            total_bytes_max: 256 * 1024 * 1024,
+        }
+    }
+}
