@@ -37,6 +37,9 @@ async fn connection(server: &RedisServer) -> redis::aio::MultiplexedConnection {
     client.get_multiplexed_async_connection().await.unwrap()
 }
 
+/// Id, then fields and values.
+type RawEntry = (String, Vec<(Vec<u8>, Vec<u8>)>);
+
 /// Reads the stream as a peer does.
 async fn read(server: &RedisServer) -> Vec<ChangeEvent> {
     let mut connection = connection(server).await;
@@ -47,7 +50,7 @@ async fn read(server: &RedisServer) -> Vec<ChangeEvent> {
         .query_async(&mut connection)
         .await
         .unwrap();
-    let entries: Vec<(String, Vec<(Vec<u8>, Vec<u8>)>)> = redis::from_redis_value(reply).unwrap();
+    let entries: Vec<RawEntry> = redis::from_redis_value(reply).unwrap();
     let limits = Limits {
         payload_bytes_max: 16 << 20,
     };
