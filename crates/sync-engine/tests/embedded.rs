@@ -18,7 +18,11 @@ async fn a_write_is_seen_at_once_and_after_a_restart() {
     flushed(&engine).await;
     assert_eq!(
         engine.status("a.b").await.unwrap(),
-        ItemStatus::Synced { in_l1: true, in_l2: false, in_l3: true }
+        ItemStatus::Synced {
+            in_l1: true,
+            in_l2: false,
+            in_l3: true
+        }
     );
     assert!(engine.delete("a.b").await.unwrap());
     assert!(!engine.delete("a.b").await.unwrap());
@@ -32,7 +36,10 @@ async fn a_write_is_seen_at_once_and_after_a_restart() {
     assert_eq!(text(&engine, "a.b").await, None);
     assert_eq!(text(&engine, "a.c").await.as_deref(), Some("three"));
     let verified = engine.verify_filter().await.unwrap();
-    assert_eq!((verified.rows, verified.denied, verified.root_is_honest), (2, 0, true));
+    assert_eq!(
+        (verified.rows, verified.denied, verified.root_is_honest),
+        (2, 0, true)
+    );
     engine.shutdown().await;
 }
 
@@ -40,9 +47,14 @@ async fn a_write_is_seen_at_once_and_after_a_restart() {
 async fn many_items_are_counted_scanned_and_read() {
     let dir = tempfile::tempdir().unwrap();
     let engine = started(config(dir.path())).await;
-    let items: Vec<SyncItem> = (0..20_000).map(|i| item(&format!("uk.p.{i:05}"), &format!("v{i}"))).collect();
+    let items: Vec<SyncItem> = (0..20_000)
+        .map(|i| item(&format!("uk.p.{i:05}"), &format!("v{i}")))
+        .collect();
     let result = engine.submit_many(items).await.unwrap();
-    assert_eq!((result.total, result.succeeded, result.failed), (20_000, 20_000, 0));
+    assert_eq!(
+        (result.total, result.succeeded, result.failed),
+        (20_000, 20_000, 0)
+    );
     assert_eq!(engine.count_prefix("uk.").await.unwrap(), 20_000);
     flushed(&engine).await;
     assert_eq!(engine.len().await.unwrap(), 20_000);
@@ -50,8 +62,20 @@ async fn many_items_are_counted_scanned_and_read() {
     assert_eq!(engine.count_prefix("uk.p.0000").await.unwrap(), 9);
     let page = engine.scan_prefix("uk.p.0000", 5).await.unwrap();
     let ids: Vec<&str> = page.iter().map(|item| item.object_id.as_str()).collect();
-    assert_eq!(ids, ["uk.p.00000", "uk.p.00001", "uk.p.00002", "uk.p.00004", "uk.p.00005"]);
-    let found = engine.get_many(&["uk.p.19999", "uk.p.00003", "nope"]).await.unwrap();
+    assert_eq!(
+        ids,
+        [
+            "uk.p.00000",
+            "uk.p.00001",
+            "uk.p.00002",
+            "uk.p.00004",
+            "uk.p.00005"
+        ]
+    );
+    let found = engine
+        .get_many(&["uk.p.19999", "uk.p.00003", "nope"])
+        .await
+        .unwrap();
     assert_eq!(found[0].as_ref().unwrap().content, "v19999");
     assert!(found[1].is_none() && found[2].is_none());
     flushed(&engine).await;
@@ -71,14 +95,21 @@ async fn an_expired_item_is_gone_for_every_reader_and_becomes_a_tombstone() {
     let dir = tempfile::tempdir().unwrap();
     let engine = started(config(dir.path())).await;
     let now = engine.env().now_ms();
-    engine.submit(item("short", "x").with_expires_at(Some(now + 300))).await.unwrap();
+    engine
+        .submit(item("short", "x").with_expires_at(Some(now + 300)))
+        .await
+        .unwrap();
     assert!(engine.contains("short").await.unwrap());
     flushed(&engine).await;
     let root = engine.merkle_root().unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(1_000)).await;
     assert_eq!(text(&engine, "short").await, None);
     assert_eq!(engine.count_prefix("").await.unwrap(), 0);
-    assert_ne!(engine.merkle_root().unwrap(), root, "the sweeper has written a tombstone");
+    assert_ne!(
+        engine.merkle_root().unwrap(),
+        root,
+        "the sweeper has written a tombstone"
+    );
     engine.shutdown().await;
 }
 

@@ -152,7 +152,7 @@ mod tests {
         Flight {
             stored: Stored::Live(SyncItem::new("k", vec![1]).with_options(options)),
             due: Due::ARCHIVE.union(Due::CACHE),
-            pos: 0,
+            pos: Some(0),
             cache_until: None,
         }
     }

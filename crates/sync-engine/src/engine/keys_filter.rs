@@ -43,10 +43,10 @@ impl Core {
             return;
         }
         loop {
-            if self.filter.trust() == FilterTrust::Unproven {
-                if let Err(error) = self.prove_filter().await {
-                    tracing::warn!(%error, "filling the filter failed; it will be tried again");
-                }
+            if self.filter.trust() == FilterTrust::Unproven
+                && let Err(error) = self.prove_filter().await
+            {
+                tracing::warn!(%error, "filling the filter failed; it will be tried again");
             }
             let interval = Duration::from_secs(self.config().cf_snapshot_interval_secs);
             self.env.sleep(interval).await;

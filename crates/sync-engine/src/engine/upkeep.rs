@@ -35,7 +35,7 @@ impl Core {
 
     /// One round.
     pub(super) async fn upkeep(self: &Arc<Self>, round: u64) {
-        if round % PING_EVERY == 0 || self.archive.circuit() != CircuitState::Closed {
+        if round.is_multiple_of(PING_EVERY) || self.archive.circuit() != CircuitState::Closed {
             self.ping().await;
         }
         let health = self.health();

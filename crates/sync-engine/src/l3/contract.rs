@@ -438,7 +438,7 @@ pub async fn what_was_put_is_read_bit_for_bit(bed: &dyn Bed) {
 pub async fn every_payload_comes_back(bed: &dyn Bed) {
     let archive = open(bed).await;
     let frame = zstd::encode_all(&b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"[..], 3).unwrap();
-    let large: Vec<u8> = (0..16u32 << 20).map(|n| (n * 31 >> 3) as u8).collect();
+    let large: Vec<u8> = (0..16u32 << 20).map(|n| ((n * 31) >> 3) as u8).collect();
     let payloads = [
         Vec::new(),
         frame,

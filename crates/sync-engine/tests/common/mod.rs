@@ -47,5 +47,8 @@ pub async fn text(engine: &SyncEngine, id: &str) -> Option<String> {
 
 /// Waits until nothing is unflushed.
 pub async fn flushed(engine: &SyncEngine) {
-    engine.force_flush().await.expect("everything can be stored");
+    engine
+        .force_flush()
+        .await
+        .expect("everything can be stored");
 }
