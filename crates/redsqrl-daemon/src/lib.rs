@@ -9,8 +9,26 @@
 /// Settings.
 pub mod config;
 
+/// Items in files, one a line.
+pub mod ndjson;
+
+/// The HTTP face.
+pub mod http;
+
 /// Logs and metrics.
 pub mod telemetry;
 
 /// The Redis protocol.
 pub mod resp;
+
+/// One node, put together.
+pub mod node;
+
+/// Signals.
+pub mod shutdown;
+
+/// A mesh to look at.
+pub mod demo;
+
+/// The command line.
+pub mod cli;

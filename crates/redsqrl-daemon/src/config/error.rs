@@ -77,7 +77,9 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, line: 0, .. } => write!(f, "{}", path.display()),
-            Self::File { path, line, column } => write!(f, "{}, line {line}, column {column}", path.display()),
+            Self::File { path, line, column } => {
+                write!(f, "{}, line {line}, column {column}", path.display())
+            }
             Self::Variable(name) => write!(f, "environment variable {name}"),
         }
     }
@@ -95,7 +97,10 @@ impl fmt::Display for At<'_> {
 pub(super) fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
     let far = found.len().max(4) / 2;
     let scored = known.iter().map(|name| (distance(found, name), *name));
-    scored.filter(|(distance, _)| *distance <= far.min(4)).min().map(|(_, name)| name)
+    scored
+        .filter(|(distance, _)| *distance <= far.min(4))
+        .min()
+        .map(|(_, name)| name)
 }
 
 /// Edits that make `b` out of `a` (Levenshtein).

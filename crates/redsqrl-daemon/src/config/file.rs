@@ -24,7 +24,9 @@ pub fn load(path: Option<&Path>, variables: &Variables) -> Result<NodeConfig, Co
     let path = path.unwrap_or(Path::new("(no file)"));
     let mut config = parse(&text, path, variables)?;
     config.read_secrets(path.parent().unwrap_or(Path::new("")))?;
-    config.validate().map_err(|fault| placed(fault, &text, path, variables))?;
+    config
+        .validate()
+        .map_err(|fault| placed(fault, &text, path, variables))?;
     Ok(config)
 }
 
@@ -34,14 +36,18 @@ fn read(path: &Path) -> Result<String, ConfigFault> {
         source,
     };
     if std::fs::metadata(path).map_err(unreadable)?.len() > FILE_BYTES_MAX {
-        return Err(unreadable(std::io::Error::other(format!("it is longer than {FILE_BYTES_MAX} bytes"))));
+        return Err(unreadable(std::io::Error::other(format!(
+            "it is longer than {FILE_BYTES_MAX} bytes"
+        ))));
     }
     std::fs::read_to_string(path).map_err(unreadable)
 }
 
 fn parse(text: &str, path: &Path, variables: &Variables) -> Result<NodeConfig, ConfigFault> {
     // A file of comments alone is an empty mapping, not an error.
-    let blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#') || line.trim() == "---";
+    let blank = |line: &str| {
+        line.trim().is_empty() || line.trim_start().starts_with('#') || line.trim() == "---"
+    };
     let text = if text.lines().all(blank) { "{}" } else { text };
     let trace = Trace::default();
     // Snippets would print lines of the file, and so maybe secrets.
@@ -75,26 +81,52 @@ fn fault(error: &serde_saphyr::Error, path: &Path, trace: &Trace) -> ConfigFault
 fn what(error: &serde_saphyr::Error, trace: &Trace) -> String {
     use serde_saphyr::Error;
     let at = trace.path();
-    let of = |key: &str| if at.is_empty() { key.to_string() } else { format!("{at}.{key}") };
+    let of = |key: &str| {
+        if at.is_empty() {
+            key.to_string()
+        } else {
+            format!("{at}.{key}")
+        }
+    };
     match error {
-        Error::SerdeUnknownField { field, expected, .. } => unknown("key", &of(field), field, expected),
-        Error::SerdeUnknownVariant { variant, expected, .. } => {
+        Error::SerdeUnknownField {
+            field, expected, ..
+        } => unknown("key", &of(field), field, expected),
+        Error::SerdeUnknownVariant {
+            variant, expected, ..
+        } => {
             format!("`{at}`: {}", unknown("value", variant, variant, expected))
         }
         Error::SerdeMissingField { field, .. } => format!("`{}` is missing", of(field)),
-        Error::SerdeInvalidType { unexpected, expected, .. } | Error::SerdeInvalidValue { unexpected, expected, .. } => {
+        Error::SerdeInvalidType {
+            unexpected,
+            expected,
+            ..
+        }
+        | Error::SerdeInvalidValue {
+            unexpected,
+            expected,
+            ..
+        } => {
             format!("`{at}` is {unexpected}: expected {expected}")
         }
         Error::InvalidScalar { ty, .. } => format!("`{at}`: expected {ty}"),
         Error::Unexpected { expected, .. } => format!("`{at}`: expected {expected}"),
         Error::Message { msg, .. } if !at.is_empty() => format!("`{at}`: {msg}"),
-        Error::DuplicateMappingKey { key, .. } => format!("`{}` stands there twice", of(key.as_deref().unwrap_or("a key"))),
+        Error::DuplicateMappingKey { key, .. } => format!(
+            "`{}` stands there twice",
+            of(key.as_deref().unwrap_or("a key"))
+        ),
         other => with_key(&at, other.render_with_formatter(&Bare)),
     }
 }
 
 fn with_key(at: &str, message: String) -> String {
-    if at.is_empty() { message } else { format!("`{at}`: {message}") }
+    if at.is_empty() {
+        message
+    } else {
+        format!("`{at}`: {message}")
+    }
 }
 
 /// Messages without the position, which stands before them already.
@@ -107,14 +139,21 @@ impl serde_saphyr::MessageFormatter for Bare {
 }
 
 fn unknown(kind: &str, shown: &str, found: &str, known: &[&str]) -> String {
-    let hint = nearest(found, known).map_or(String::new(), |name| format!(" Did you mean `{name}`?"));
-    format!("unknown {kind} `{shown}`.{hint} Expected one of: {}", known.join(", "))
+    let hint =
+        nearest(found, known).map_or(String::new(), |name| format!(" Did you mean `{name}`?"));
+    format!(
+        "unknown {kind} `{shown}`.{hint} Expected one of: {}",
+        known.join(", ")
+    )
 }
 
 /// Finds where a setting that cannot work was written.
 fn placed(fault: ConfigFault, text: &str, path: &Path, variables: &Variables) -> ConfigFault {
     let ConfigFault::Setting {
-        name, found, expected, ..
+        name,
+        found,
+        expected,
+        ..
     } = fault
     else {
         return fault;

@@ -26,10 +26,12 @@ pub use secret::Secret;
 pub use variables::Variables;
 
 /// Where HTTP listens unless told otherwise.
-pub const HTTP_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7380);
+pub const HTTP_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7380);
 
 /// Where the Redis protocol is spoken unless told otherwise.
-pub const RESP_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7379);
+pub const RESP_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7379);
 
 /// Settings of one node. Every key has a default; `redsqrl serve` needs no file.
 #[derive(Clone, Debug, Deserialize)]
@@ -157,16 +159,27 @@ impl NodeConfig {
     pub fn validate(&self) -> Result<(), ConfigFault> {
         let resolved = self.clone().resolved("unnamed");
         let engine = resolved.engine.validate();
-        engine.map_err(|error| ConfigFault::setting(format!("engine.{}", error.field), error.found, error.expected))?;
+        engine.map_err(|error| {
+            ConfigFault::setting(
+                format!("engine.{}", error.field),
+                error.found,
+                error.expected,
+            )
+        })?;
         self.check_names()?;
         let least = |name: &str, value: usize| match value {
-            0 => Err(ConfigFault::setting(name.into(), "0".into(), "at least 1".into())),
+            0 => Err(ConfigFault::setting(
+                name.into(),
+                "0".into(),
+                "at least 1".into(),
+            )),
             _ => Ok(()),
         };
         least("resp.max_clients", self.resp.max_clients)?;
         least("http.max_body", self.http.max_body.unwrap_or(1))?;
-        crate::telemetry::filter(&self.log.level)
-            .map_err(|expected| ConfigFault::setting("log.level".into(), self.log.level.clone(), expected))?;
+        crate::telemetry::filter(&self.log.level).map_err(|expected| {
+            ConfigFault::setting("log.level".into(), self.log.level.clone(), expected)
+        })?;
         Ok(())
     }
 
@@ -176,7 +189,11 @@ impl NodeConfig {
         };
         if node_id.is_empty() || node_id.len() > 256 || node_id.chars().any(char::is_control) {
             let expected = "1 to 256 bytes without control characters";
-            return Err(ConfigFault::setting("node_id".into(), format!("{node_id:?}"), expected.into()));
+            return Err(ConfigFault::setting(
+                "node_id".into(),
+                format!("{node_id:?}"),
+                expected.into(),
+            ));
         }
         match &self.engine.node_id {
             Some(other) if other != node_id => Err(ConfigFault::setting(
@@ -223,9 +240,15 @@ impl NodeConfig {
 /// # Errors
 /// What was expected.
 pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    let numeric = text
+        .strip_prefix("localhost:")
+        .map(|port| format!("127.0.0.1:{port}"));
     let numeric = numeric.as_deref().unwrap_or(text);
-    let expected = || format!("`{text}` is not an address with a port: expected one such as 127.0.0.1:7380 or [::1]:7380");
+    let expected = || {
+        format!(
+            "`{text}` is not an address with a port: expected one such as 127.0.0.1:7380 or [::1]:7380"
+        )
+    };
     numeric.parse().map_err(|_| expected())
 }
 

@@ -8,7 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{self, DeserializeSeed, Deserializer, Error, IgnoredAny, IntoDeserializer, MapAccess, Unexpected, Visitor};
+use serde::de::{
+    self, DeserializeSeed, Deserializer, Error, IgnoredAny, IntoDeserializer, MapAccess,
+    Unexpected, Visitor,
+};
 
 use super::variables::Node;
 
@@ -74,16 +77,34 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Overlay<'de, '_, D> {
         deserialize_unit deserialize_seq deserialize_map deserialize_identifier deserialize_ignored_any
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, D::Error> {
+    fn deserialize_unit_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
         self.inner.deserialize_unit_struct(name, visitor)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, D::Error> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
         let layer = self.layer;
-        self.inner.deserialize_newtype_struct(name, Layered { inner: visitor, layer })
+        self.inner.deserialize_newtype_struct(
+            name,
+            Layered {
+                inner: visitor,
+                layer,
+            },
+        )
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, D::Error> {
+    fn deserialize_tuple<V: Visitor<'de>>(
+        self,
+        len: usize,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
         self.inner.deserialize_tuple(len, visitor)
     }
 
@@ -103,7 +124,14 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Overlay<'de, '_, D> {
         visitor: V,
     ) -> Result<V::Value, D::Error> {
         let layer = self.layer;
-        self.inner.deserialize_struct(name, fields, Layered { inner: visitor, layer })
+        self.inner.deserialize_struct(
+            name,
+            fields,
+            Layered {
+                inner: visitor,
+                layer,
+            },
+        )
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -208,7 +236,10 @@ struct Section<'de, 't, A> {
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for Section<'de, '_, A> {
     type Error = A::Error;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
         let nodes = self.layer.nodes;
         let key = match self.access.next_key::<String>()? {
             Some(key) => {
@@ -216,7 +247,8 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Section<'de, '_, A> {
                 key
             }
             None => {
-                let unseen = nodes.and_then(|nodes| nodes.iter().find(|(key, _)| !self.seen.contains(*key)));
+                let unseen =
+                    nodes.and_then(|nodes| nodes.iter().find(|(key, _)| !self.seen.contains(*key)));
                 let Some((key, node)) = unseen else {
                     return Ok(None);
                 };
@@ -253,7 +285,8 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Section<'de, '_, A> {
             }
             (Some(Node::Section(nodes)), true) => {
                 let layer = layer(Some(nodes));
-                self.access.next_value_seed(Layered { inner: seed, layer })?
+                self.access
+                    .next_value_seed(Layered { inner: seed, layer })?
             }
             (Some(Node::Section(nodes)), false) => {
                 let nothing = std::iter::empty::<(String, String)>();
@@ -265,7 +298,8 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Section<'de, '_, A> {
             }
             (None, _) => {
                 let layer = layer(None);
-                self.access.next_value_seed(Layered { inner: seed, layer })?
+                self.access
+                    .next_value_seed(Layered { inner: seed, layer })?
             }
         };
         trace.path.borrow_mut().pop();
@@ -329,7 +363,11 @@ impl<'de, E: Error> Deserializer<'de> for Leaf<'de, E> {
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, E> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, E> {
         visitor.visit_newtype_struct(self)
     }
 

@@ -49,7 +49,11 @@ pub(super) fn expand(text: &str, name: &str, base: &Path) -> Result<String, Conf
     while let Some((before, behind)) = rest.split_once("${file:") {
         let Some((path, after)) = behind.split_once('}') else {
             let expected = "a `}` behind `${file:`";
-            return Err(ConfigFault::setting(name.into(), "a reference to a file without an end".into(), expected.into()));
+            return Err(ConfigFault::setting(
+                name.into(),
+                "a reference to a file without an end".into(),
+                expected.into(),
+            ));
         };
         expanded.push_str(before);
         expanded.push_str(&read(&base.join(path), name)?);
@@ -68,7 +72,11 @@ fn read(path: &Path, name: &str) -> Result<String, ConfigFault> {
     let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
     if bytes > SECRET_BYTES_MAX {
         let found = format!("{} ({bytes} bytes)", path.display());
-        return Err(ConfigFault::setting(name.into(), found, format!("a file of at most {SECRET_BYTES_MAX} bytes")));
+        return Err(ConfigFault::setting(
+            name.into(),
+            found,
+            format!("a file of at most {SECRET_BYTES_MAX} bytes"),
+        ));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
     Ok(text.trim_end_matches(['\n', '\r']).into())

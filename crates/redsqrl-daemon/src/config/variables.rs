@@ -41,7 +41,9 @@ impl Variables {
     ///
     /// # Errors
     /// A value that is not UTF-8; a name that is both a section and a key.
-    pub fn from_pairs(pairs: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigFault> {
+    pub fn from_pairs(
+        pairs: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, ConfigFault> {
         let mut variables = Self::default();
         for (name, text) in pairs {
             let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else {
@@ -51,20 +53,29 @@ impl Variables {
                 place: Place::Variable(name.into()),
                 what: what.into(),
             };
-            let text = text.into_string().map_err(|_| wrong("its value is not UTF-8"))?;
+            let text = text
+                .into_string()
+                .map_err(|_| wrong("its value is not UTF-8"))?;
             if !variables.insert(name, text) {
-                return Err(wrong("another variable uses this name as a section, or one of its sections as a key"));
+                return Err(wrong(
+                    "another variable uses this name as a section, or one of its sections as a key",
+                ));
             }
         }
         Ok(variables)
     }
 
     fn insert(&mut self, name: &str, text: String) -> bool {
-        let path = name.strip_prefix(PREFIX).unwrap_or(name).to_ascii_lowercase();
+        let path = name
+            .strip_prefix(PREFIX)
+            .unwrap_or(name)
+            .to_ascii_lowercase();
         let (sections, key) = path.rsplit_once("__").unwrap_or(("", &path));
         let mut nodes = &mut self.0;
         for section in sections.split("__").filter(|section| !section.is_empty()) {
-            let node = nodes.entry(section.into()).or_insert_with(|| Node::Section(BTreeMap::new()));
+            let node = nodes
+                .entry(section.into())
+                .or_insert_with(|| Node::Section(BTreeMap::new()));
             match node {
                 Node::Section(inner) => nodes = inner,
                 Node::Leaf { .. } => return false,
