@@ -17,6 +17,8 @@ mod score;
 
 mod slab;
 
+mod slot;
+
 mod ticket;
 
 mod weight;
@@ -144,7 +146,7 @@ impl L1 {
         };
         let slot = &slab.slots[at];
         slot.touch(now);
-        if let Stored::Live(item) = &slot.stored {
+        if let Some(item) = slot.item() {
             item.touch(now_ms);
         }
         count(&shard.hits);
