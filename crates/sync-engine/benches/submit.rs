@@ -31,7 +31,9 @@ impl Payload {
             Self::Binary1k => {
                 let mut state = n as u64 ^ 0x9e37_79b9_7f4a_7c15;
                 let bytes = (0..1024).map(|_| {
-                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    state = state
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1);
                     (state >> 56) as u8
                 });
                 bytes.collect()
@@ -48,16 +50,28 @@ impl Payload {
 }
 
 fn main() -> Result<(), Failure> {
-    let items = std::env::args().filter_map(|a| a.parse().ok()).next().unwrap_or(50_000);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let items = std::env::args()
+        .filter_map(|a| a.parse().ok())
+        .next()
+        .unwrap_or(50_000);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     println!("{items} items each; rates in thousands a second\n");
-    println!("{:<14} {:<14} {:<8} {:>7} {:>9} {:>9} {:>7}", "tiers", "payload", "ack", "writers", "raw", "engine", "ratio");
+    println!(
+        "{:<14} {:<14} {:<8} {:>7} {:>9} {:>9} {:>7}",
+        "tiers", "payload", "ack", "writers", "raw", "engine", "ratio"
+    );
     for redis in [false, true] {
         for payload in [Payload::Json256, Payload::Binary1k] {
             for ack in [Ack::Queued, Ack::Logged] {
                 for writers in [1, 8, 64] {
                     // A single writer waits for the disk at each write: fewer items tell as much.
-                    let count = if ack == Ack::Logged { (items / 50 * writers).min(items) } else { items };
+                    let count = if ack == Ack::Logged {
+                        (items / 50 * writers).min(items)
+                    } else {
+                        items
+                    };
                     let raw = raw(redis, payload, items)?;
                     let engine = runtime.block_on(engine(redis, payload, ack, writers, count))?;
                     let (raw, engine) = (rate(items, raw), rate(count, engine));
@@ -135,7 +149,13 @@ async fn start(config: SyncEngineConfig) -> Result<Arc<SyncEngine>, Failure> {
     Ok(Arc::new(engine))
 }
 
-async fn engine(with_redis: bool, payload: Payload, ack: Ack, writers: usize, items: usize) -> Result<Duration, Failure> {
+async fn engine(
+    with_redis: bool,
+    payload: Payload,
+    ack: Ack,
+    writers: usize,
+    items: usize,
+) -> Result<Duration, Failure> {
     let dir = tempfile::tempdir()?;
     let server = with_redis.then(RedisServer::start).transpose()?;
     let config = SyncEngineConfig {
@@ -152,7 +172,9 @@ async fn engine(with_redis: bool, payload: Payload, ack: Ack, writers: usize, it
         let (engine, values) = (engine.clone(), values.clone());
         tasks.push(tokio::spawn(async move {
             for n in (writer..values.len()).step_by(writers) {
-                engine.submit(SyncItem::new(key(n), values[n].clone())).await?;
+                engine
+                    .submit(SyncItem::new(key(n), values[n].clone()))
+                    .await?;
             }
             Ok::<_, Failure>(())
         }));
@@ -180,14 +202,16 @@ async fn no_cliff(items: usize) -> Result<(), Failure> {
     let mut first = None;
     for target in [items / 10, items, items * 3] {
         while next < target {
-            let batch = (next..next + 1000).map(|n| SyncItem::new(key(n), Payload::Json256.make(n)));
+            let batch =
+                (next..next + 1000).map(|n| SyncItem::new(key(n), Payload::Json256.make(n)));
             engine.submit_many(batch.collect()).await?;
             next += 1000;
         }
         engine.force_flush().await?;
         let mut times = Vec::new();
         for _ in 0..30 {
-            let batch = (next..next + 1000).map(|n| SyncItem::new(key(n), Payload::Json256.make(n)));
+            let batch =
+                (next..next + 1000).map(|n| SyncItem::new(key(n), Payload::Json256.make(n)));
             let batch: Vec<SyncItem> = batch.collect();
             next += 1000;
             let began = Instant::now();
