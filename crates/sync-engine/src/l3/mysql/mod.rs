@@ -1,5 +1,6 @@
 //! The archive in a MySQL or MariaDB database.
 
+mod cells;
 mod chunk;
 mod commit;
 mod failure;

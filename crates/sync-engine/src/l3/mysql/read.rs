@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use mysql_async::Value;
 
+use super::cells::Cells;
 use super::chunk::list;
 use super::failure::Failure;
-use super::row::{self, Cells, ITEM, LEAF, NODE};
+use super::row::{self, ITEM, LEAF, NODE};
 use super::schema::TREE_SEQ;
 use super::session::Session;
 use super::value;

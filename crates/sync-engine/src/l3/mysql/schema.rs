@@ -29,8 +29,8 @@ use std::collections::BTreeMap;
 
 use mysql_async::Value;
 
+use super::cells::Cells;
 use super::failure::{Failure, damaged};
-use super::row::Cells;
 use super::session::Session;
 use super::value;
 

@@ -2,8 +2,8 @@
 
 use mysql_async::Value;
 
+use super::cells::Cells;
 use super::failure::{Failure, damaged};
-use super::row::Cells;
 use super::session::Session;
 
 /// The value of this name.
