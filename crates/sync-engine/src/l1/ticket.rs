@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const COUNTERS: usize = 4096;
 
 /// Taken before a look-up in L2 or L3, shown when its result is to enter L1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct Ticket {
     at: u16,

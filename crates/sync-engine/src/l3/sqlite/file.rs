@@ -14,10 +14,11 @@ use crate::l3::ArchiveError;
 /// SQLite before this (3.51.3) can corrupt a database that is checkpointed by one connection while another writes.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 
-/// Bytes a page. 4 KiB writes the least for small items under random keys; larger pages won nothing for 1 KiB items.
+/// Bytes a page. Measured: 2 KiB is slower (and holds only one item of 1 KiB), 8 KiB is no faster.
 const PAGE_BYTES: u32 = 4096;
 
-/// Pages in the log before it is copied into the file: 32 MiB. A small log would copy the same hot pages after every commit.
+/// Pages in the log before it is copied into the file: 32 MiB. A log of 4 MiB is filled by one commit of a thousand random
+/// keys, and copying it each time halves the rate; a longer one wins nothing.
 const CHECKPOINT_PAGES: u32 = 8192;
 
 /// Up to this size the whole file is checked at every opening: a fraction of a second.

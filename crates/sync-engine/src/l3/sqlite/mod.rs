@@ -40,7 +40,8 @@ const READERS: usize = 2;
 
 /// The archive in one SQLite file, for one process: a thread that writes, and a few that read.
 ///
-/// A commit that returned has been synced to disk. `PATH.lock` beside the file keeps other processes out.
+/// A commit that returned has been synced to disk. `PATH.lock` beside the file keeps other processes out; it is let go
+/// when [`close`](ArchiveStore::close) returns, or some time after the archive is dropped.
 pub struct SqliteArchive {
     path: PathBuf,
     env: SharedEnv,

@@ -295,3 +295,28 @@ async fn reads_run_beside_commits() {
     archive.commit(batch, planner).await.unwrap();
     assert_eq!(archive.count_live(&KeyRange::all(), 0).await.unwrap(), 100);
 }
+
+/// What a killed process leaves is the file and its log as they were: every commit that returned is in them, and a
+/// log cut off in the last commit has all commits before it.
+#[tokio::test]
+async fn an_unclean_stop_keeps_whole_commits() {
+    let bed = InFile::new();
+    let archive = bed.archive();
+    archive.open().await.unwrap();
+    let batch = records(40);
+    for part in batch.chunks(10) {
+        let plan = contract::honest(part);
+        archive.commit(part.to_vec(), plan).await.unwrap();
+    }
+    let log = fs::read(bed.0.path().join("archive.db-wal")).unwrap();
+    for (kept, rows) in [(log.len(), 40), (log.len() - 100, 30), (0, 0)] {
+        let left = InFile::new();
+        fs::copy(bed.path(), left.path()).unwrap();
+        fs::write(left.0.path().join("archive.db-wal"), &log[..kept]).unwrap();
+        let again = left.archive();
+        again.open().await.unwrap();
+        let found = again.scan(&KeyRange::all(), 100, usize::MAX).await.unwrap();
+        assert_eq!(found.len(), rows);
+        assert!(batch[..rows].iter().all(|record| found.contains(record)));
+    }
+}
