@@ -17,7 +17,7 @@ use super::command::{Block, XRead};
 use super::execute::{Executor, Groups, Session};
 use super::output::{BUFFER_KEPT_BYTES, Output};
 use super::shared::RespShared;
-use super::{Command, Limits, Parser, ProtocolError, Reply};
+use super::{Command, Limits, Parser, ProtocolError};
 use crate::resp::streams::stream_reply;
 
 /// The least room for one read.

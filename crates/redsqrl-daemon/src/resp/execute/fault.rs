@@ -9,7 +9,7 @@ use crate::resp::streams::StreamError;
 pub(super) enum Fault {
     /// The engine refused or failed. The code says what to do: `BUSY` slow down, `TRYAGAIN` try
     /// again later, `LOADING` and `SHUTDOWN` wait or go elsewhere, `ERR` do not try again.
-    #[error("{} {0}", code(.0))]
+    #[error("{code} {0}", code = code(.0))]
     Engine(#[from] StorageError),
     /// A stream refused.
     #[error("{0}")]
