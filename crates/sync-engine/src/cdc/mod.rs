@@ -5,13 +5,17 @@ use async_trait::async_trait;
 use crate::error::Source;
 use crate::item::Stored;
 
+pub mod keys;
+
 pub mod stream_id;
 
 pub mod event;
 
+pub mod compress;
+
 pub mod codec;
 
-pub mod compress;
+mod ring;
 
 pub mod memory;
 

@@ -10,6 +10,14 @@ use crate::item::key::Key;
 
 pub mod absent;
 
+pub mod keys;
+
+pub mod link;
+
+mod record;
+
+mod script;
+
 pub mod redis;
 
 /// The cache could not be asked, or did not confirm.

@@ -1,0 +1,385 @@
+use super::*;
+use crate::item::codec::EnvelopeError;
+use crate::item::stamp::{HlcTime, Origin, Stamp};
+use crate::item::{Stored, SyncItem};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use testbed::RedisServer;
+
+const TIMEOUTS: RedisTimeouts = RedisTimeouts {
+    connect: Duration::from_millis(1000),
+    response: Duration::from_millis(1000),
+};
+
+fn cache(server: &RedisServer) -> RedisCache {
+    RedisCache::new(&server.url().into(), Some("p:"), TIMEOUTS).unwrap()
+}
+
+fn started() -> (RedisServer, RedisCache) {
+    let server = RedisServer::start().unwrap();
+    let cache = cache(&server);
+    (server, cache)
+}
+
+fn stamp(time: u64, origin: u64) -> Stamp {
+    Stamp {
+        time: HlcTime(time),
+        origin: Origin::from_raw(origin),
+    }
+}
+
+fn item_at(key: &str, stamp: Stamp, content: impl Into<Bytes>) -> CacheWrite {
+    let item = SyncItem::new(key, content).edit(|fields| fields.stamp = stamp);
+    CacheWrite {
+        stored: Stored::Live(item),
+        ttl: None,
+    }
+}
+
+fn item(key: &str, time: u64) -> CacheWrite {
+    item_at(key, stamp(time, 0), format!("{key} at {time}"))
+}
+
+fn tombstone(key: &str, time: u64, ttl: Option<Duration>) -> CacheWrite {
+    let stored = Stored::Tombstone {
+        key: key.into(),
+        stamp: stamp(time, 0),
+    };
+    CacheWrite { stored, ttl }
+}
+
+async fn get(cache: &RedisCache, key: &str) -> Lookup {
+    cache.get_many(&[key.into()]).await.unwrap().remove(0)
+}
+
+async fn stamp_of(cache: &RedisCache, key: &str) -> (Stamp, Generation) {
+    match get(cache, key).await {
+        Lookup::Hit(stored, generation) => (stored.stamp(), generation),
+        other => panic!("{key}: {other:?}"),
+    }
+}
+
+/// Asks the server itself.
+async fn raw(server: &RedisServer, args: &[&[u8]]) -> Value {
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut cmd = redis::Cmd::new();
+    for arg in args {
+        cmd.arg(*arg);
+    }
+    cmd.query_async(&mut connection).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_record_replaces_one_with_a_smaller_or_equal_stamp_never_one_with_a_greater_stamp() {
+    let (_server, cache) = started();
+    // Around the borders of the 32-bit words, and where text compares differently from numbers.
+    let words = [
+        0,
+        1,
+        0x7f,
+        0x80,
+        0xff,
+        0x7fff_ffff,
+        0x8000_0000,
+        0xffff_ffff,
+    ];
+    let mut stamps = Vec::new();
+    for high in words {
+        for low in words {
+            stamps.push(stamp((high << 32) | low, (low << 32) | high));
+            stamps.push(stamp((high << 32) | low, high));
+        }
+    }
+    let keys: Vec<(String, Stamp, Stamp)> = stamps
+        .iter()
+        .flat_map(|old| stamps.iter().map(|new| (*old, *new)))
+        .enumerate()
+        .map(|(at, (old, new))| (format!("k{at}"), old, new))
+        .collect();
+    let first: Vec<_> = keys
+        .iter()
+        .map(|(k, old, _)| item_at(k, *old, "old"))
+        .collect();
+    let second: Vec<_> = keys
+        .iter()
+        .map(|(k, _, new)| item_at(k, *new, "new"))
+        .collect();
+    cache.put_many(7, &first).await.unwrap();
+    cache.put_many(7, &second).await.unwrap();
+    let names: Vec<Key> = keys.iter().map(|(key, ..)| key.as_str().into()).collect();
+    let found = cache.get_many(&names).await.unwrap();
+    assert_eq!(found.len(), keys.len());
+    for ((key, old, new), lookup) in keys.iter().zip(found) {
+        let Lookup::Hit(Stored::Live(item), 7) = lookup else {
+            panic!("{key}: {lookup:?}");
+        };
+        assert_eq!(item.stamp, *old.max(new), "{key}: {old} {new}");
+        let winner = if new >= old { "new" } else { "old" };
+        assert_eq!(&item.content[..], winner.as_bytes(), "{key}: {old} {new}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_replaces_one_of_an_earlier_generation() {
+    let (_server, cache) = started();
+    for (old, new) in [
+        (1, 2),
+        (0, u32::MAX),
+        (0x7fff_ffff, 0x8000_0000),
+        (255, 256),
+    ] {
+        cache.put_many(old, &[item("a", 9)]).await.unwrap();
+        cache.put_many(new, &[item("a", 5)]).await.unwrap();
+        assert_eq!(stamp_of(&cache, "a").await, (stamp(5, 0), new));
+        // The other way round the stamp alone decides.
+        cache.put_many(old, &[item("a", 4)]).await.unwrap();
+        assert_eq!(stamp_of(&cache, "a").await, (stamp(5, 0), new));
+        cache.put_many(old, &[item("a", 6)]).await.unwrap();
+        assert_eq!(stamp_of(&cache, "a").await, (stamp(6, 0), old));
+        cache.remove_many(&["a".into()]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn i7_what_was_put_is_found_bit_for_bit() {
+    let (_server, cache) = started();
+    let large: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..))
+        .take(16 << 20)
+        .collect();
+    let contents: [Vec<u8>; 4] = [
+        vec![],
+        vec![0xff, 0, b'\r', b'\n'],
+        b"{ \"b\" :1}".into(),
+        large,
+    ];
+    let mut writes: Vec<_> = contents
+        .iter()
+        .enumerate()
+        .map(|(at, content)| item_at(&format!("größe.{at}"), stamp(1, 2), content.clone()))
+        .collect();
+    writes.push(tombstone("dead", 3, None));
+    cache.put_many(1, &writes).await.unwrap();
+    // In the order asked, with the missing one in its place.
+    let mut keys: Vec<Key> = writes.iter().map(|w| w.stored.key().clone()).collect();
+    keys.reverse();
+    keys.insert(2, "none".into());
+    let mut found = cache.get_many(&keys).await.unwrap();
+    assert!(matches!(found.remove(2), Lookup::Absent));
+    for (write, lookup) in writes.iter().rev().zip(found) {
+        let Lookup::Hit(stored, 1) = lookup else {
+            panic!("{lookup:?}");
+        };
+        assert_eq!(stored, write.stored);
+    }
+}
+
+#[tokio::test]
+async fn a_record_with_a_ttl_is_gone_after_it() {
+    let (server, cache) = started();
+    let ttl = Some(Duration::from_millis(150));
+    let short = CacheWrite {
+        ttl,
+        ..item("short", 1)
+    };
+    let writes = [short, item("long", 1), tombstone("dead", 1, ttl)];
+    cache.put_many(1, &writes).await.unwrap();
+    let Value::Int(left) = raw(&server, &[b"PTTL", b"p:dead"]).await else {
+        panic!("no TTL");
+    };
+    assert!((1..=150).contains(&left), "{left}");
+    assert_eq!(raw(&server, &[b"PTTL", b"p:long"]).await, Value::Int(-1));
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    assert!(matches!(get(&cache, "short").await, Lookup::Absent));
+    assert!(matches!(get(&cache, "dead").await, Lookup::Absent));
+    stamp_of(&cache, "long").await;
+    // A write without a TTL lifts the one of the record it replaces.
+    cache
+        .put_many(
+            1,
+            &[CacheWrite {
+                ttl,
+                ..item("long", 2)
+            }],
+        )
+        .await
+        .unwrap();
+    cache.put_many(1, &[item("long", 3)]).await.unwrap();
+    assert_eq!(raw(&server, &[b"PTTL", b"p:long"]).await, Value::Int(-1));
+}
+
+#[tokio::test]
+async fn i13_an_outage_is_an_error_never_absent() {
+    let (server, cache) = started();
+    cache.put_many(1, &[item("a", 1)]).await.unwrap();
+    server.kill().unwrap();
+    for _ in 0..2 {
+        let begun = Instant::now();
+        cache.get_many(&["a".into()]).await.unwrap_err();
+        cache.put_many(1, &[item("a", 2)]).await.unwrap_err();
+        cache.remove_many(&["a".into()]).await.unwrap_err();
+        cache.exist_many(&["a".into()]).await.unwrap_err();
+        cache.ping().await.unwrap_err();
+        assert!(begun.elapsed() < TIMEOUTS.response);
+    }
+    server.restart().unwrap();
+    cache.ping().await.unwrap();
+    // The new process knows neither the record nor the script.
+    assert!(matches!(get(&cache, "a").await, Lookup::Absent));
+    cache.put_many(1, &[item("a", 3)]).await.unwrap();
+    assert_eq!(stamp_of(&cache, "a").await.0, stamp(3, 0));
+    server.pause().unwrap();
+    let begun = Instant::now();
+    cache.get_many(&["a".into()]).await.unwrap_err();
+    assert!(begun.elapsed() < 2 * TIMEOUTS.response);
+    server.resume().unwrap();
+    assert_eq!(stamp_of(&cache, "a").await.0, stamp(3, 0));
+}
+
+#[tokio::test]
+async fn i12_garbage_is_garbage_and_the_next_write_heals_it() {
+    let (server, cache) = started();
+    cache
+        .put_many(1, &[item("cut", 1), item("flip", 1), item("good", 1)])
+        .await
+        .unwrap();
+    raw(&server, &[b"SET", b"p:short", b"abc"]).await;
+    raw(&server, &[b"SET", b"p:empty", b""]).await;
+    raw(&server, &[b"SET", b"p:text", &[b'z'; 100]]).await;
+    raw(&server, &[b"RPUSH", b"p:list", b"x"]).await;
+    raw(&server, &[b"SETRANGE", b"p:flip", b"30", b"\xff"]).await;
+    let Value::BulkString(cut) = raw(&server, &[b"GETRANGE", b"p:cut", b"0", b"40"]).await else {
+        panic!();
+    };
+    raw(&server, &[b"SET", b"p:cut", &cut]).await;
+    let names = ["short", "empty", "text", "flip", "cut", "list", "good"];
+    let keys = names.map(Key::from);
+    let found = cache.get_many(&keys).await.unwrap();
+    for (name, lookup) in names.iter().zip(&found).take(5) {
+        assert!(matches!(lookup, Lookup::Garbage(_)), "{name}: {lookup:?}");
+    }
+    assert!(matches!(found[4], Lookup::Garbage(EnvelopeError::Checksum)));
+    assert!(matches!(found[5], Lookup::Absent));
+    assert!(matches!(found[6], Lookup::Hit(..)));
+    let exist = cache.exist_many(&keys).await.unwrap();
+    assert_eq!(
+        (exist[0], exist[1], exist[2], exist[5], exist[6]),
+        (false, false, false, false, true)
+    );
+    let writes = names.map(|name| item(name, 2));
+    cache.put_many(1, &writes).await.unwrap();
+    for (lookup, write) in cache.get_many(&keys).await.unwrap().into_iter().zip(writes) {
+        assert!(matches!(lookup, Lookup::Hit(stored, 1) if stored == write.stored));
+    }
+}
+
+#[tokio::test]
+async fn the_live_exist_and_the_removed_and_the_deleted_do_not() {
+    let (_server, cache) = started();
+    let writes: Vec<_> = (0..500).map(|n| item(&format!("k{n}"), 1)).collect();
+    cache.put_many(1, &writes).await.unwrap();
+    cache
+        .put_many(1, &[tombstone("k1", 2, None)])
+        .await
+        .unwrap();
+    cache
+        .remove_many(&["k2".into(), "none".into()])
+        .await
+        .unwrap();
+    let keys: Vec<Key> = (0..501).map(|n| format!("k{n}").into()).collect();
+    let exist = cache.exist_many(&keys).await.unwrap();
+    for (at, exists) in exist.into_iter().enumerate() {
+        assert_eq!(exists, at != 1 && at != 2 && at != 500, "k{at}");
+    }
+    cache.remove_many(&keys).await.unwrap();
+    assert!(!cache.exist_many(&keys).await.unwrap().contains(&true));
+    // A removed record comes back with any stamp: the cache holds no memory of it.
+    cache.put_many(1, &[item("k1", 1)]).await.unwrap();
+    assert_eq!(stamp_of(&cache, "k1").await.0, stamp(1, 0));
+}
+
+#[tokio::test]
+async fn nothing_asked_is_nothing_done() {
+    let server = RedisServer::start().unwrap();
+    let cache = cache(&server);
+    server.kill().unwrap();
+    assert!(cache.get_many(&[]).await.unwrap().is_empty());
+    cache.put_many(1, &[]).await.unwrap();
+    cache.remove_many(&[]).await.unwrap();
+    assert!(cache.exist_many(&[]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_change_stream_is_never_overwritten_by_an_item() {
+    let (server, cache) = started();
+    raw(&server, &[b"XADD", b"p:cdc", b"*", b"a", b"b"]).await;
+    cache
+        .put_many(1, &[item("cdc", 1), item("cdc.x", 1)])
+        .await
+        .unwrap();
+    cache.remove_many(&["cdc".into()]).await.unwrap();
+    assert_eq!(raw(&server, &[b"XLEN", b"p:cdc"]).await, Value::Int(1));
+    assert!(matches!(get(&cache, "cdc").await, Lookup::Absent));
+    assert_eq!(
+        cache
+            .exist_many(&["cdc".into(), "cdc.x".into()])
+            .await
+            .unwrap(),
+        [false, true]
+    );
+}
+
+#[tokio::test]
+async fn a_full_server_is_an_error() {
+    let server = RedisServer::start_with(&["--maxmemory", "3mb"]).unwrap();
+    let cache = cache(&server);
+    let big = |n: u64| item_at(&format!("k{n}"), stamp(1, 1), vec![1; 600 << 10]);
+    let writes: Vec<_> = (0..8).map(big).collect();
+    let error = cache.put_many(1, &writes).await.unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("OOM"), "{source}");
+}
+
+#[tokio::test]
+async fn i3_racing_writers_leave_the_greatest_stamp() {
+    let (server, cache) = started();
+    let other = Arc::new(self::cache(&server));
+    let cache = Arc::new(cache);
+    let writers = (0..8u64).map(|writer| {
+        let cache = if writer % 2 == 0 {
+            cache.clone()
+        } else {
+            other.clone()
+        };
+        tokio::spawn(async move {
+            for round in 0..20u64 {
+                let writes: Vec<_> = (0..50u64)
+                    .map(|key| {
+                        item_at(
+                            &format!("k{key}"),
+                            stamp(fastrand::u64(..1000), writer),
+                            vec![round as u8],
+                        )
+                    })
+                    .chain((0..50u64).map(|key| {
+                        item_at(
+                            &format!("k{key}"),
+                            stamp(key + 2000 + round * 8 + writer, writer),
+                            "z",
+                        )
+                    }))
+                    .collect();
+                cache.put_many(1, &writes).await.unwrap();
+            }
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap();
+    }
+    for key in 0..50u64 {
+        assert_eq!(
+            stamp_of(&cache, &format!("k{key}")).await.0,
+            stamp(key + 2000 + 19 * 8 + 7, 7)
+        );
+    }
+}
