@@ -79,6 +79,17 @@ impl Aggregate {
         self.sum.add(&other.sum);
     }
 
+    /// Takes out all leaves of a subset. The exact opposite of [`Aggregate::merge`].
+    pub fn take_out(&mut self, other: &Self) {
+        self.count = self.count.wrapping_sub(other.count);
+        self.sum.sub(&other.sum);
+    }
+
+    /// Whether no set of leaves can have this aggregate: more taken out than were in, or no leaf and yet a sum.
+    pub fn is_impossible(&self) -> bool {
+        self.count > u64::MAX / 2 || (self.count == 0 && self.sum != Sum::default())
+    }
+
     /// The hash shown and compared: SHA-256(sum ‖ count).
     pub fn hash(&self) -> NodeHash {
         let mut hasher = Sha256::new();
@@ -140,7 +151,7 @@ pub struct NodeRow {
     pub prefix: Vec<u8>,
     /// Count and sum of the subtree.
     pub aggregate: Aggregate,
-    /// Whether its children are materialized too.
+    /// Whether it has materialized children.
     pub split: bool,
 }
 
