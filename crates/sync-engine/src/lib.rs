@@ -66,6 +66,10 @@ pub mod engine;
 
 pub use config::{BackendUrl, ConfigError, SyncEngineConfig};
 pub use engine::EngineState;
+pub use engine::{
+    Applied, BatchResult, EngineBuilder, HealthCheck, ItemStatus, MerkleNode, Relay,
+    ShutdownReport, SyncEngine, TierHealth, Verification,
+};
 pub use error::{ErrorKind, InvalidItem, StorageError, Tier};
 pub use ingest::pressure::BackpressureLevel;
 pub use item::hash::ContentHash;

@@ -32,3 +32,36 @@ pub const COMMIT_RECORDS_MAX: usize = 16_384;
 
 /// Most content bytes one commit to the archive carries (a single larger record goes alone).
 pub const COMMIT_BYTES_MAX: usize = 32 << 20;
+
+/// How long a write waits for room before it is refused.
+pub const WRITE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// How long a caller of `Ack::Stored` waits for the archive.
+pub const STORED_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// How long `shutdown` goes on trying to store what is left.
+pub const SHUTDOWN_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Most keys for which the cache is remembered to be stale; past it the whole cache is given up.
+pub const STALE_KEYS_MAX: usize = 100_000;
+
+/// Most changes that wait to be published, and most bytes of them; past it the stream begins a new epoch.
+pub const BACKLOG_CHANGES_MAX: usize = 100_000;
+
+/// See [`BACKLOG_CHANGES_MAX`].
+pub const BACKLOG_BYTES_MAX: usize = 64 << 20;
+
+/// Most changes published at once.
+pub const PUBLISH_CHANGES_MAX: usize = 2_000;
+
+/// Most bytes published at once (a single larger change goes alone).
+pub const PUBLISH_BYTES_MAX: usize = 4 << 20;
+
+/// Rows read at once while the archive is scanned.
+pub const SCAN_ROWS: usize = 1_000;
+
+/// Bytes read at once while the archive is scanned (a single larger row comes alone).
+pub const SCAN_BYTES: usize = 8 << 20;
+
+/// Most memory the filter of L3's keys takes; past it the filter is no longer trusted.
+pub const FILTER_BYTES_MAX: usize = 256 << 20;

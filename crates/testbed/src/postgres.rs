@@ -72,11 +72,7 @@ impl Postgres {
 
     fn start_on(lease: PortLease, args: &[&str]) -> Result<Postgres, TestbedError> {
         let program = find(NAME, PACKAGE)?;
-<<<<<<< HEAD
         let psql = client(&program)?;
-=======
-        let psql = find("psql", PACKAGE)?;
->>>>>>> cdc
         let account = Account::for_server(ACCOUNT, PACKAGE)?;
         let dir = tempfile::Builder::new()
             .prefix("redsqrl-postgres-")
@@ -208,7 +204,6 @@ impl Client {
     }
 }
 
-<<<<<<< HEAD
 /// The `psql` of the server's own version. Debian's in `PATH` is a slow script that looks for clusters first.
 fn client(server: &Path) -> Result<PathBuf, TestbedError> {
     let beside = server
@@ -221,8 +216,6 @@ fn client(server: &Path) -> Result<PathBuf, TestbedError> {
     find("psql", PACKAGE)
 }
 
-=======
->>>>>>> cdc
 fn arguments(dir: &Path, port: u16, extra: &[&str]) -> Vec<OsString> {
     let mut args: Vec<OsString> = vec![
         "-D".into(),
@@ -257,17 +250,12 @@ fn initialise(program: &Path, data: &Path, account: Option<Account>) -> Result<(
     single
         .args(["--single", "-j", "-D"])
         .arg(data)
-<<<<<<< HEAD
         .arg("template1");
-=======
-        .arg("postgres");
->>>>>>> cdc
     single.current_dir(data).stdin(statements(&owner_sql())?);
     run_as(&mut single, account);
     run(&mut single).map(drop)
 }
 
-<<<<<<< HEAD
 /// With `-j` a statement ends with a semicolon and an empty line. The database that initdb made is renamed: a new one
 /// would be three hundred more files to copy for every server.
 fn owner_sql() -> String {
@@ -278,13 +266,6 @@ fn owner_sql() -> String {
     ]
     .map(|statement| statement + ";\n\n")
     .concat()
-=======
-/// With `-j` a statement ends with a semicolon and an empty line.
-fn owner_sql() -> String {
-    format!(
-        "CREATE ROLE {USER} LOGIN CREATEDB PASSWORD '{PASSWORD}';\n\nCREATE DATABASE {USER} OWNER {USER};\n\n"
-    )
->>>>>>> cdc
 }
 
 fn statements(sql: &str) -> Result<Stdio, TestbedError> {

@@ -3,21 +3,12 @@ use std::{fs, process::Command};
 use crate::{error::TestbedError, program::run};
 
 /// Sends a signal (`STOP`, `CONT`, `KILL`) to the process.
-<<<<<<< HEAD
 pub(crate) fn send(signal: &str, pid: u32) -> Result<(), TestbedError> {
     run(&mut kill(signal, &[pid])).map(drop)
-=======
-///
-/// The shell's own `kill` is used: every system has it, also those without the `kill` program.
-pub(crate) fn send(signal: &str, pid: u32) -> Result<(), TestbedError> {
-    let script = "kill -s \"$0\" \"$1\"";
-    run(Command::new("sh").args(["-c", script, signal, &pid.to_string()])).map(drop)
->>>>>>> cdc
 }
 
 /// Sends a signal to processes of which some may have ended meanwhile, which is fine.
 pub(crate) fn send_to_living(signal: &str, pids: &[u32]) {
-<<<<<<< HEAD
     if !pids.is_empty() {
         run(&mut kill(signal, pids)).ok();
     }
@@ -31,13 +22,6 @@ fn kill(signal: &str, pids: &[u32]) -> Command {
     shell
 }
 
-=======
-    for pid in pids {
-        send(signal, *pid).ok();
-    }
-}
-
->>>>>>> cdc
 /// The processes that `pid` forked and that live: PostgreSQL serves each connection from one of those.
 pub(crate) fn children(pid: u32) -> Vec<u32> {
     let Ok(entries) = fs::read_dir("/proc") else {
@@ -70,7 +54,6 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn children_are_found_and_the_dead_do_not_shield_the_living() {
         let mut dead = Command::new("true").spawn().unwrap();
         dead.wait().unwrap();
@@ -78,12 +61,5 @@ mod tests {
         assert!(children(std::process::id()).contains(&child.id()));
         send_to_living("KILL", &[dead.id(), child.id()]);
         assert!(!child.wait().unwrap().success());
-=======
-    fn children_are_found() {
-        let mut child = Command::new("sleep").arg("30").spawn().unwrap();
-        assert!(children(std::process::id()).contains(&child.id()));
-        child.kill().unwrap();
-        child.wait().unwrap();
->>>>>>> cdc
     }
 }

@@ -13,6 +13,13 @@ use crate::item::key::InvalidKey;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch(pub u64);
 
+impl Epoch {
+    /// The epoch that this random number begins after this one. Never the same one, which would hide the change.
+    pub(super) fn next(self, random: u64) -> Self {
+        Self(random.wrapping_add(u64::from(random == self.0)))
+    }
+}
+
 /// 16 hex digits, as on the wire.
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

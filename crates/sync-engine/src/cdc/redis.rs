@@ -42,10 +42,8 @@ struct Position {
 
 impl Position {
     fn begin_epoch(&mut self, random: u64) {
-        // The same number twice in a row would hide the change.
-        let is_same = random == self.epoch.0;
         *self = Self {
-            epoch: Epoch(random.wrapping_add(u64::from(is_same))),
+            epoch: self.epoch.next(random),
             seq: 0,
             is_in_doubt: false,
         };

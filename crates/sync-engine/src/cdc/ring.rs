@@ -115,9 +115,7 @@ impl Ring {
 
     /// Numbers start again at 1, in another life.
     pub(super) fn begin_epoch(&mut self, random: u64) {
-        // The same number twice in a row would hide the change.
-        let is_same = random == self.epoch.0;
-        self.epoch = Epoch(random.wrapping_add(u64::from(is_same)));
+        self.epoch = self.epoch.next(random);
         self.seq = 0;
     }
 

@@ -1,1 +1,12 @@
-//! (being written)
+//! Around every backend: a circuit breaker, so that a dead one costs nothing, and retries with back-off.
+
+pub mod breaker;
+
+pub mod retry;
+
+pub mod archive;
+
+pub mod cache;
+
+pub use breaker::{CircuitBreaker, CircuitConfig, CircuitState};
+pub use retry::RetryConfig;

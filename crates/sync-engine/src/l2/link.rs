@@ -80,8 +80,11 @@ impl RedisLink {
         let invalid = |error: RedisError| ConfigError {
             field: "redis_url",
             found: url.to_string(),
-            // The category is a fixed text; the rest of the error could quote the URL.
-            expected: format!("a URL of a Redis ({})", error.category()),
+            // A fixed text, unless the error has a detail: that could quote the URL.
+            expected: match error.detail() {
+                None => format!("the URL of a Redis ({error})"),
+                Some(_) => format!("the URL of a Redis ({})", error.category()),
+            },
         };
         let info = url.expose().into_connection_info().map_err(invalid)?;
         let server = server_name(info.addr());

@@ -58,7 +58,7 @@ impl RedisCache {
         let mut load = Pipeline::with_capacity(1);
         load.add_command(self.script.load());
         self.link.send_all(&load).await?;
-        // All again: what was written already is not older than itself.
+        // All again: what was written already may be written twice.
         self.link.send_all(calls).await.map(|_| ())
     }
 }

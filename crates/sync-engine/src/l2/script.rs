@@ -17,13 +17,14 @@ const TTL_MS_MAX: u128 = 1 << 50;
 ///
 /// A record there is older, and replaced, when its generation is lower or its stamp is not greater. The stamp and the
 /// generation are compared as numbers of 32 bits, which Lua's doubles hold exactly. What is no record is replaced, too:
-/// other types (`pcall` gives a table), short strings, strings without the envelope's magic byte.
+/// other types (`pcall` gives a table), short strings, strings without the envelope's magic byte. The offsets are strings
+/// because Redis takes longer to make text of a Lua number than to read the header.
 const SOURCE: &str = r"
 local call, pcall, unpack = redis.call, redis.pcall, struct.unpack
 local ttl = ARGV[1]
 for i = 1, #KEYS do
   local key, new = KEYS[i], ARGV[i + 1]
-  local old = pcall('GETRANGE', key, 0, 27)
+  local old = pcall('GETRANGE', key, '0', '27')
   local keep = false
   if type(old) == 'string' and #old == 28 and old:byte(5) == 82 then
     local g, _, _, a, b, c, d = unpack('>I4I4I4I4I4I4I4', old)

@@ -18,6 +18,9 @@ pub mod sqlite;
 
 pub mod mysql;
 
+#[cfg(test)]
+pub(crate) mod contract;
+
 pub use range::KeyRange;
 
 /// Why the archive failed.

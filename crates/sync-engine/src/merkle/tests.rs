@@ -477,3 +477,22 @@ fn measured_costs_stay_in_bounds() {
         assert!(cost.trips <= 7);
     }
 }
+
+#[test]
+fn answers_may_be_made_on_any_thread_and_hold_no_lock_while_reading() {
+    fn sendable<T: Send>(future: T) -> T {
+        future
+    }
+    let world = World::filled(SMALL, users(30));
+    let (tree, archive): (_, &dyn crate::l3::ArchiveStore) = (&world.tree, &world);
+    // A guard of the tree's lock cannot be sent: this would not compile if one were held across a read.
+    let summary = wait(sendable(read::summarize(
+        tree,
+        archive,
+        b"user",
+        Detail::FINEST,
+    )));
+    wait(sendable(read::our_view(tree, archive, &summary.unwrap()))).unwrap();
+    wait(sendable(read::read_rest(tree, archive, b""))).unwrap();
+    wait(sendable(path::children(tree, archive, "", 9))).unwrap();
+}

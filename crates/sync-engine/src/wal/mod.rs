@@ -30,6 +30,12 @@ pub enum WalError {
         /// How it shows.
         source: crate::error::Source,
     },
+    /// Another process has the log open.
+    #[error("{path} is in use by another process")]
+    InUse {
+        /// The file.
+        path: String,
+    },
     /// The log was closed.
     #[error("the log is closed")]
     Closed,
@@ -44,14 +50,16 @@ pub enum WalError {
 /// - after a failed write every `append` fails until the log is opened anew.
 #[async_trait]
 pub trait Wal: Send + Sync {
-    /// Appends the records, durably; gives the position of the first.
+    /// Appends the records, durably; gives the position of the first. When the call is dropped before it returns, the records may or
+    /// may not be in the log.
     async fn append(&self, records: Vec<Stored>) -> Result<WalPos, WalError>;
 
     /// Frees every position below `pos`. Not durable by itself: a crash may bring freed records back, which is
     /// harmless, since replaying a record that is already stored changes nothing.
     fn free_below(&self, pos: WalPos);
 
-    /// Up to `limit` records at `pos` and after, in order.
+    /// Up to `limit` records at `pos` and after, in order. Large records may make it fewer; only an empty answer means that there are
+    /// no more.
     async fn read_from(&self, pos: WalPos, limit: usize)
     -> Result<Vec<(WalPos, Stored)>, WalError>;
 

@@ -9,9 +9,13 @@ use std::time::Duration;
 use testbed::RedisServer;
 
 fn log(server: &RedisServer, entries_max: usize) -> RedisLog {
+    log_within(server, entries_max, Duration::from_secs(20))
+}
+
+fn log_within(server: &RedisServer, entries_max: usize, limit: Duration) -> RedisLog {
     let timeouts = RedisTimeouts {
-        connect: Duration::from_millis(1000),
-        response: Duration::from_millis(1000),
+        connect: limit,
+        response: limit,
     };
     let env = Arc::new(RealEnv::default());
     RedisLog::new(&server.url().into(), None, entries_max, timeouts, env).unwrap()
@@ -37,6 +41,9 @@ async fn connection(server: &RedisServer) -> redis::aio::MultiplexedConnection {
     client.get_multiplexed_async_connection().await.unwrap()
 }
 
+/// Id, then fields and values.
+type RawEntry = (String, Vec<(Vec<u8>, Vec<u8>)>);
+
 /// Reads the stream as a peer does.
 async fn read(server: &RedisServer) -> Vec<ChangeEvent> {
     let mut connection = connection(server).await;
@@ -47,7 +54,7 @@ async fn read(server: &RedisServer) -> Vec<ChangeEvent> {
         .query_async(&mut connection)
         .await
         .unwrap();
-    let entries: Vec<(String, Vec<(Vec<u8>, Vec<u8>)>)> = redis::from_redis_value(reply).unwrap();
+    let entries: Vec<RawEntry> = redis::from_redis_value(reply).unwrap();
     let limits = Limits {
         payload_bytes_max: 16 << 20,
     };
@@ -125,7 +132,7 @@ async fn a_publish_that_was_not_sent_uses_no_number() {
 #[tokio::test]
 async fn i11_after_an_unknown_outcome_no_number_is_used_twice() {
     let server = RedisServer::start().unwrap();
-    let log = log(&server, 1000);
+    let log = log_within(&server, 1000, Duration::from_secs(1));
     log.publish(&items(1, 10)).await.unwrap();
     let epoch = log.epoch().await;
     // The server has the request and will carry it out, but does not say so.

@@ -28,7 +28,7 @@ fn a_url_that_is_none_is_named_without_its_password() {
         format!("redis://u:{SECRET}@h/db"),
         format!("redis://u:{SECRET}@h/?protocol={SECRET}"),
         format!("redis://u:{SECRET}@h#{SECRET}"),
-        format!("{SECRET}"),
+        SECRET.to_owned(),
     ] {
         let Err(error) = RedisLink::new(&url.as_str().into(), TIMEOUTS) else {
             continue;

@@ -1,0 +1,205 @@
+//! Merging writes of other nodes: one bulk call, durable when it returns.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::SyncEngine;
+use super::core::Core;
+use super::publisher::Change;
+use crate::batch::plan::ArchiveWrite;
+use crate::error::StorageError;
+use crate::ingest::admit;
+use crate::item::decide::{Decision, decide};
+use crate::item::key::Key;
+use crate::item::{Leaf, Stored};
+use crate::l1::{Due, L1};
+use crate::l2::CacheStore;
+use crate::l3::ArchiveStore;
+use crate::limits::{COMMIT_BYTES_MAX, COMMIT_RECORDS_MAX};
+
+/// What became of the writes given to [`SyncEngine::apply`].
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// They won and are in the archive now.
+    pub taken: usize,
+    /// The archive had the same or something newer.
+    pub kept: usize,
+    /// Stamped further ahead of the local clock than is believed: neither applied nor merged into the clock. The caller
+    /// keeps them and tries again as time passes.
+    pub early: Vec<Stored>,
+    /// Unfit to be stored here (too large, malformed key), and why.
+    pub refused: Vec<(Key, StorageError)>,
+}
+
+/// Whether what is applied is published again, for peers that cannot reach its origin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Relay {
+    /// In a full mesh: no.
+    #[default]
+    No,
+    /// In a hub, chain or tree: what changed something here is passed on. What changed nothing goes nowhere, so there are no loops.
+    Yes,
+}
+
+impl SyncEngine {
+    /// Merges writes of other nodes by their stamps. When it returns, what was taken is in the archive, and readers see it.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing is certain, call again with the same writes; replays change nothing. `Overloaded`: slow down.
+    pub async fn apply(&self, writes: Vec<Stored>, relay: Relay) -> Result<Applied, StorageError> {
+        self.core("apply")?.apply(writes, relay).await
+    }
+
+    /// What this engine knows of each key: the leaf of its newest write, stored or not yet.
+    ///
+    /// # Errors
+    /// `Unavailable` when the archive cannot be asked.
+    pub async fn leaves_of(&self, keys: &[Key]) -> Result<Vec<Option<Leaf>>, StorageError> {
+        let core = self.core("leaves_of")?;
+        let archived = core.archive.leaves_of(keys).await?;
+        let newest = keys.iter().zip(archived).map(|(key, archived)| {
+            let resident = core
+                .l1
+                .peek(key)
+                .filter(|e| e.stored.is_archived())
+                .map(|e| e.stored.leaf());
+            resident
+                .into_iter()
+                .chain(archived)
+                .reduce(|a, b| match decide(Some(&a), &b) {
+                    Decision::Take => b,
+                    Decision::Keep | Decision::Same => a,
+                })
+        });
+        Ok(newest.collect())
+    }
+}
+
+impl Core {
+    async fn apply(
+        self: &Arc<Self>,
+        writes: Vec<Stored>,
+        relay: Relay,
+    ) -> Result<Applied, StorageError> {
+        let mut applied = Applied::default();
+        let (fit, repeats) = self.sort_out(writes, &mut applied);
+        applied.kept += repeats;
+        for part in portions(fit) {
+            let (taken, kept) = self.apply_part(part, relay).await?;
+            applied.taken += taken;
+            applied.kept += kept;
+        }
+        self.metrics.applied.increment(applied.taken as u64);
+        self.metrics.kept.increment(applied.kept as u64);
+        Ok(applied)
+    }
+
+    /// Keeps back what is early or unfit; of several writes of one key keeps the winner.
+    fn sort_out(&self, writes: Vec<Stored>, applied: &mut Applied) -> (Vec<Stored>, usize) {
+        let config = self.config();
+        let rules = self.rules(&config);
+        let drift = i64::try_from(config.max_clock_drift_ms).unwrap_or(i64::MAX);
+        let believed_until = self.now_ms().saturating_add(drift);
+        let mut winners: HashMap<Key, usize> = HashMap::with_capacity(writes.len());
+        let mut fit: Vec<Stored> = Vec::with_capacity(writes.len());
+        let mut repeats = 0;
+        for stored in writes {
+            let checked = match &stored {
+                Stored::Live(item) => admit::check(item, &rules),
+                Stored::Tombstone { key, .. } => key.check().map_err(StorageError::from),
+            };
+            if let Err(error) = checked {
+                applied.refused.push((stored.key().clone(), error));
+            } else if stored.stamp().time.ms() > believed_until {
+                applied.early.push(stored);
+            } else if let Some(winner) = winners.get(stored.key()).and_then(|at| fit.get_mut(*at)) {
+                repeats += 1;
+                if decide(Some(&winner.leaf()), &stored.leaf()) == Decision::Take {
+                    *winner = stored;
+                }
+            } else {
+                winners.insert(stored.key().clone(), fit.len());
+                fit.push(stored);
+            }
+        }
+        (fit, repeats)
+    }
+
+    async fn apply_part(
+        self: &Arc<Self>,
+        part: Vec<Stored>,
+        relay: Relay,
+    ) -> Result<(usize, usize), StorageError> {
+        let weight = match self.cache.is_configured() {
+            // With a cache they pass through L1 on their way to it.
+            true => part.iter().map(L1::weight_of).sum(),
+            false => 0,
+        };
+        let permit = self.admit(weight).await?;
+        // Before anything is merged, so that no later local write of these keys gets a smaller stamp.
+        part.iter().for_each(|stored| self.observe(stored));
+        let writes: Vec<ArchiveWrite> = part
+            .into_iter()
+            .map(|stored| ArchiveWrite {
+                stored,
+                only_over_live: false,
+            })
+            .collect();
+        let decisions = self.commit(&writes).await?;
+        let taken = decisions.iter().filter(|d| **d == Decision::Take).count();
+        let kept = decisions.len() - taken;
+        // `Same` too: a commit repeated after an unknown outcome must still reach L1.
+        let changed = writes
+            .into_iter()
+            .zip(&decisions)
+            .filter(|(_, d)| **d != Decision::Keep)
+            .map(|(write, d)| (write.stored, *d));
+        self.enter_applied(changed.collect(), relay);
+        drop(permit);
+        Ok((taken, kept))
+    }
+
+    /// Lets what the archive has just taken into L1 (where it replaces what is resident) and on to the cache.
+    pub(super) fn enter_applied(&self, changed: Vec<(Stored, Decision)>, relay: Relay) {
+        let (mut queued, mut freed, mut passed_on) = (Vec::new(), Vec::new(), Vec::new());
+        for (stored, decision) in changed {
+            let due = match self.cache.is_configured() {
+                true => Due::CACHE,
+                false => Due::none(),
+            };
+            let (key, size) = (stored.key().clone(), stored.size_bytes());
+            let merged = self.l1.merge(stored.clone(), due);
+            if merged.enqueue {
+                queued.push((key, size));
+            }
+            freed.extend(merged.freed_pos);
+            if relay == Relay::Yes && decision == Decision::Take {
+                passed_on.push(Change { stored, pos: None });
+            }
+        }
+        self.enqueue(queued);
+        freed.extend(self.publisher.push(passed_on));
+        self.release_positions(freed);
+        self.settled();
+    }
+}
+
+/// Cuts the writes into parts of one commit each.
+fn portions(writes: Vec<Stored>) -> Vec<Vec<Stored>> {
+    let mut parts: Vec<Vec<Stored>> = Vec::new();
+    let mut bytes = 0usize;
+    for stored in writes {
+        let size = stored.size_bytes();
+        match parts.last_mut() {
+            Some(part) if part.len() < COMMIT_RECORDS_MAX && bytes + size <= COMMIT_BYTES_MAX => {
+                bytes += size;
+                part.push(stored);
+            }
+            _ => {
+                bytes = size;
+                parts.push(vec![stored]);
+            }
+        }
+    }
+    parts
+}

@@ -1,0 +1,126 @@
+//! Stopping without losing anything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::Core;
+use super::{EngineState, SyncEngine};
+use crate::env::timeout;
+use crate::error::StorageError;
+use crate::l3::ArchiveStore;
+use crate::limits::SHUTDOWN_PATIENCE;
+
+/// How a shutdown went.
+#[derive(Debug, Default)]
+pub struct ShutdownReport {
+    /// Acknowledged writes that are in no tier: only without a write-ahead log, when a tier was down to the end.
+    pub unstored: usize,
+    /// Writes that wait in the write-ahead log for the next start.
+    pub logged: u64,
+    /// What went wrong, in the order in which it did.
+    pub errors: Vec<StorageError>,
+}
+
+impl SyncEngine {
+    /// Stores everything, closes the tiers and ends the background work. Verbs fail from here on. A second call, or one
+    /// on an engine that never started, does nothing.
+    pub async fn shutdown(&self) -> ShutdownReport {
+        let _one = self.lifecycle.lock().await;
+        let running = self.state().is_ready();
+        let Some(core) = self.core.get().filter(|_| running) else {
+            self.state.send_replace(EngineState::Stopped);
+            return ShutdownReport::default();
+        };
+        self.state.send_replace(EngineState::ShuttingDown);
+        let report = core.close().await;
+        self.state.send_replace(EngineState::Stopped);
+        report
+    }
+}
+
+impl Core {
+    async fn close(self: &Arc<Self>) -> ShutdownReport {
+        let mut report = ShutdownReport::default();
+        // Writers that were let in before the state changed finish first.
+        self.budget.close(&*self.env, SHUTDOWN_PATIENCE).await;
+        if let Err(error) = self.store_the_rest().await {
+            report.errors.push(error);
+        }
+        self.publish_the_rest().await;
+        self.stop.send_replace(true);
+        let left = self.l1.dirty_len();
+        match self.wal.is_durable() {
+            true => report.logged = self.outstanding.lock().len(),
+            false => report.unstored = left,
+        }
+        if let Err(error) = self.wal.close().await {
+            report.errors.push(error.into());
+        }
+        if let Err(error) = self.close_archive(left == 0).await {
+            report.errors.push(error);
+        }
+        for error in &report.errors {
+            tracing::error!(%error, "shutting down");
+        }
+        report
+    }
+
+    /// Tries until everything is stored, or patience ends.
+    async fn store_the_rest(self: &Arc<Self>) -> Result<(), StorageError> {
+        let until = self.env.monotonic() + SHUTDOWN_PATIENCE;
+        loop {
+            let Err(error) = self.flush_until_clean().await else {
+                return Ok(());
+            };
+            // The log keeps it: no reason to hold up the shutdown.
+            if self.wal.is_durable() || self.env.monotonic() >= until {
+                return Err(error);
+            }
+            self.env.sleep(Duration::from_millis(200)).await;
+            self.upkeep(0).await;
+        }
+    }
+
+    /// Flushes until nothing is dirty; gives the first failure of a tier.
+    pub(super) async fn flush_until_clean(self: &Arc<Self>) -> Result<(), StorageError> {
+        let health = self.health();
+        if !health.has_archive && !crate::l2::CacheStore::is_configured(&self.cache) {
+            return Ok(());
+        }
+        let mut rounds = self.flushed.subscribe();
+        loop {
+            self.unpark();
+            rounds.borrow_and_update();
+            let keys = self.queue.take();
+            if !keys.is_empty() {
+                if let Some(error) = self.flush(keys).await.error {
+                    return Err(error);
+                }
+                continue;
+            }
+            if self.l1.dirty_len() == 0 {
+                return Ok(());
+            }
+            // What is left is in the hands of another flush.
+            let wait = Duration::from_millis(100);
+            futures_util::future::select(std::pin::pin!(rounds.changed()), self.env.sleep(wait))
+                .await;
+        }
+    }
+
+    async fn publish_the_rest(self: &Arc<Self>) {
+        let all = async { while let Ok(true) = self.publisher.publish_some(self).await {} };
+        // What is not published stays in the log, or is found by the peers' cold path.
+        timeout(&*self.env, Duration::from_secs(5), all).await.ok();
+    }
+
+    async fn close_archive(&self, all_stored: bool) -> Result<(), StorageError> {
+        if self.archive.is_configured() {
+            self.persist_generation(all_stored && self.stale.len() == 0)
+                .await?;
+            self.save_filter().await?;
+            self.archive.raise_clock_bound(self.clock.last()).await?;
+        }
+        Ok(self.archive.close().await?)
+    }
+}

@@ -1,0 +1,245 @@
+//! Writing to the archive: rows and tree in one transaction, decided by the one merge function.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::Mutex;
+
+use super::core::Core;
+use crate::batch::plan::ArchiveWrite;
+use crate::item::decide::{Decision, decide, is_collision};
+use crate::item::hash::LeafDigest;
+use crate::item::{Leaf, Stored};
+use crate::l3::{ArchiveError, ArchiveStore, CommitPlan, CommitView, Planner};
+use crate::merkle::delta::{LeafChange, TreeDelta, TreeError};
+use crate::merkle::read;
+use crate::merkle::tree::{Tree, TreeJob};
+
+/// Tries after the tree turned out to be outdated: only other engines on the same database can cause more than one.
+const TRIES: u32 = 5;
+
+/// What the planner leaves behind for the time after the transaction.
+#[derive(Default)]
+struct Planned {
+    decisions: Vec<Decision>,
+    delta: Option<TreeDelta>,
+}
+
+impl Core {
+    /// Commits the writes, each key at most once. Gives a decision for each: `Take` and `Same` mean that the archive has it.
+    pub(super) async fn commit(
+        self: &Arc<Self>,
+        writes: &[ArchiveWrite],
+    ) -> Result<Vec<Decision>, ArchiveError> {
+        let _order = self.commit_order.lock().await;
+        for write in writes {
+            // Before the rows can be seen, so that the filter never denies one.
+            self.filter.insert(write.stored.key());
+        }
+        let mut tries = 1;
+        loop {
+            self.reload_tree_if_outdated().await?;
+            match self.try_commit(writes).await {
+                Err(ArchiveError::TreeOutdated) if tries < TRIES => tries += 1,
+                other => return other,
+            }
+        }
+    }
+
+    async fn try_commit(
+        self: &Arc<Self>,
+        writes: &[ArchiveWrite],
+    ) -> Result<Vec<Decision>, ArchiveError> {
+        let records: Vec<Stored> = writes.iter().map(|w| w.stored.clone()).collect();
+        let planned = Arc::new(Mutex::new(Planned::default()));
+        let planner = self.planner(writes, planned.clone());
+        let result = self.archive.commit(records, planner).await;
+        if let Err(error) = result {
+            // Unknown outcome: what the archive holds now must be read again before the next plan is made.
+            self.tree_outdated.store(true, Ordering::Release);
+            return Err(error);
+        }
+        let planned = std::mem::take(&mut *planned.lock());
+        if let Some(delta) = planned.delta {
+            self.follow(delta);
+        }
+        let mut persisted = self.clock_persisted.lock();
+        *persisted = (*persisted).max(self.clock.last());
+        Ok(planned.decisions)
+    }
+
+    fn planner(self: &Arc<Self>, writes: &[ArchiveWrite], planned: Arc<Mutex<Planned>>) -> Planner {
+        let core = self.clone();
+        // Hashing is done here, outside of the transaction.
+        let news: Vec<New> = writes.iter().map(New::of).collect();
+        Box::new(move |view: CommitView| {
+            let tree = core.tree.read();
+            if view.tree_seq != tree.seq() {
+                return Err(ArchiveError::TreeOutdated);
+            }
+            let decisions: Vec<Decision> = news
+                .iter()
+                .zip(&view.olds)
+                .map(|(new, old)| new.decide(old))
+                .collect();
+            let (plan, delta) =
+                plan_commit(&tree, &news, &view.olds, &decisions).map_err(tree_fault)?;
+            *planned.lock() = Planned { decisions, delta };
+            Ok(CommitPlan {
+                clock_bound: core.clock.last(),
+                ..plan
+            })
+        })
+    }
+
+    /// Reads the tree again if a commit went wrong, or another engine committed.
+    pub(super) async fn reload_tree_if_outdated(&self) -> Result<(), ArchiveError> {
+        if !self.tree_outdated.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let tree = super::open::load_tree(&self.archive).await?;
+        if tree.seq() != self.tree.read().seq() && !self.archive.is_exclusive() {
+            self.filter.distrust();
+        }
+        *self.tree.write() = tree;
+        self.tree_outdated.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// One step of the tree's upkeep: splits a bucket that has grown, or folds one that has shrunk.
+    /// `false`: nothing was due.
+    pub(super) async fn tend_tree(self: &Arc<Self>) -> Result<bool, ArchiveError> {
+        let _order = self.commit_order.lock().await;
+        self.reload_tree_if_outdated().await?;
+        let job = self.tree.read().next_job();
+        let delta = match job {
+            None => return Ok(false),
+            Some(TreeJob::Fold(prefix)) => {
+                Some(self.tree.read().plan_fold(&prefix).map_err(tree_fault)?)
+            }
+            Some(TreeJob::Split(prefix)) => self.plan_split(&prefix).await?,
+        };
+        let Some(delta) = delta else {
+            return Ok(false);
+        };
+        let planned = Arc::new(Mutex::new(Some(delta)));
+        let (core, taken) = (self.clone(), planned.clone());
+        let planner: Planner = Box::new(move |view: CommitView| {
+            let delta = taken.lock();
+            let Some(delta) = delta
+                .as_ref()
+                .filter(|_| view.tree_seq == core.tree.read().seq())
+            else {
+                return Err(ArchiveError::TreeOutdated);
+            };
+            Ok(CommitPlan {
+                write: Vec::new(),
+                nodes: delta.writes(),
+                tree_seq: delta.seq(),
+                clock_bound: core.clock.last(),
+            })
+        });
+        if let Err(error) = self.archive.commit(Vec::new(), planner).await {
+            self.tree_outdated.store(true, Ordering::Release);
+            return Err(error);
+        }
+        let delta = planned.lock().take();
+        if let Some(delta) = delta {
+            self.follow(delta);
+        }
+        Ok(true)
+    }
+
+    async fn plan_split(&self, prefix: &[u8]) -> Result<Option<TreeDelta>, ArchiveError> {
+        let builder = read::read_rest(&self.tree, &self.archive, prefix).await?;
+        let Some(builder) = builder else {
+            return Ok(None);
+        };
+        builder
+            .finish(&self.tree.read())
+            .map(Some)
+            .map_err(tree_fault)
+    }
+
+    /// The commit is done: the tree in memory follows.
+    fn follow(&self, delta: TreeDelta) {
+        if let Err(error) = self.tree.write().apply(delta) {
+            tracing::error!(%error, "the Merkle tree in memory could not follow a commit; it is read again");
+            self.tree_outdated.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// A plan that contradicts the tree means that the tree is not that of the archive.
+fn tree_fault(error: TreeError) -> ArchiveError {
+    tracing::error!(%error, "the Merkle tree does not fit the rows; it is read again");
+    ArchiveError::TreeOutdated
+}
+
+/// A write, with its leaf digested.
+struct New {
+    key: crate::item::key::Key,
+    leaf: Leaf,
+    digest: LeafDigest,
+    only_over_live: bool,
+}
+
+impl New {
+    fn of(write: &ArchiveWrite) -> Self {
+        let leaf = write.stored.leaf();
+        let key = write.stored.key().clone();
+        Self {
+            digest: leaf.digest(key.as_bytes()),
+            key,
+            leaf,
+            only_over_live: write.only_over_live,
+        }
+    }
+
+    fn decide(&self, old: &Option<Leaf>) -> Decision {
+        let over_live = old.as_ref().is_some_and(|old| old.hash.is_some());
+        if self.only_over_live && !over_live {
+            return Decision::Keep;
+        }
+        if let Some(old) = old.as_ref().filter(|old| is_collision(old, &self.leaf)) {
+            tracing::error!(key = %self.key, stamp = %old.stamp, "two different writes carry one stamp");
+        }
+        decide(old.as_ref(), &self.leaf)
+    }
+}
+
+fn plan_commit(
+    tree: &Tree,
+    news: &[New],
+    olds: &[Option<Leaf>],
+    decisions: &[Decision],
+) -> Result<(CommitPlan, Option<TreeDelta>), TreeError> {
+    let write: Vec<bool> = decisions.iter().map(|d| *d == Decision::Take).collect();
+    let changes: Vec<LeafChange<'_>> = news
+        .iter()
+        .zip(olds)
+        .zip(&write)
+        .filter(|(_, write)| **write)
+        .map(|((new, old), _)| LeafChange {
+            key: new.key.as_bytes(),
+            old: old.as_ref().map(|old| old.digest(new.key.as_bytes())),
+            new: Some(new.digest),
+        })
+        .collect();
+    if changes.is_empty() {
+        let unchanged = CommitPlan {
+            write,
+            tree_seq: tree.seq(),
+            ..CommitPlan::default()
+        };
+        return Ok((unchanged, None));
+    }
+    let delta = tree.plan(&changes)?;
+    let plan = CommitPlan {
+        write,
+        nodes: delta.writes(),
+        tree_seq: delta.seq(),
+        ..CommitPlan::default()
+    };
+    Ok((plan, Some(delta)))
+}

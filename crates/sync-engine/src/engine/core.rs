@@ -1,0 +1,181 @@
+//! What the parts of a running engine share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+
+use super::metrics::Metrics;
+use super::publisher::Publisher;
+use super::single_flight::SingleFlight;
+use super::stale::StaleKeys;
+use crate::batch::BatchLimits;
+use crate::batch::plan::Health;
+use crate::batch::queue::Queue;
+use crate::config::SyncEngineConfig;
+use crate::env::SharedEnv;
+use crate::error::StorageError;
+use crate::filter::FilterManager;
+use crate::guard::CircuitState;
+use crate::guard::archive::GuardedArchive;
+use crate::guard::cache::GuardedCache;
+use crate::ingest::admit::{Budget, Rules};
+use crate::item::clock::Clock;
+use crate::item::key::Key;
+use crate::item::stamp::HlcTime;
+use crate::item::{Stored, SyncItem};
+use crate::l1::{L1, L1Limits, Ticket};
+use crate::l2::{CacheStore, Generation};
+use crate::l3::ArchiveStore;
+use crate::merkle::tree::Tree;
+use crate::wal::outstanding::Outstanding;
+use crate::wal::{Wal, WalPos};
+
+/// The result of a look-up, shared by all who asked.
+pub(super) type Found = Result<Option<SyncItem>, Arc<StorageError>>;
+
+/// The running engine.
+pub(crate) struct Core {
+    pub env: SharedEnv,
+    /// The settings in force: the last valid ones that came through the channel.
+    pub live: RwLock<Arc<SyncEngineConfig>>,
+    pub clock: Clock,
+    pub l1: L1,
+    pub queue: Queue,
+    /// Keys whose tier is down; they are queued again when it may be back.
+    pub parked: Mutex<Vec<Key>>,
+    pub budget: Arc<Budget>,
+    pub wal: Arc<dyn Wal>,
+    pub outstanding: Mutex<Outstanding>,
+    pub cache: GuardedCache,
+    pub stale: StaleKeys,
+    /// Taken for reading by those who write to the cache, for writing by the one who repairs it.
+    pub cache_order: tokio::sync::RwLock<()>,
+    pub generation: AtomicU32,
+    pub archive: GuardedArchive,
+    pub tree: RwLock<Tree>,
+    /// Whether a commit with an unknown outcome left the tree in memory behind the one in the archive.
+    pub tree_outdated: AtomicBool,
+    /// One commit at a time: a plan must be made on the tree that the commit before left.
+    pub commit_order: tokio::sync::Mutex<()>,
+    pub filter: FilterManager,
+    /// Rows of the archive when the filter was saved.
+    pub filter_saved: AtomicU64,
+    pub publisher: Publisher,
+    pub misses: SingleFlight<(Key, Ticket), Found>,
+    pub factories: SingleFlight<Key, Found>,
+    /// Counts finished flushes, so that one can wait for the next.
+    pub flushed: watch::Sender<u64>,
+    /// The greatest stamp time that is persisted in the archive.
+    pub clock_persisted: Mutex<HlcTime>,
+    pub metrics: Metrics,
+    pub stop: watch::Sender<bool>,
+}
+
+impl Core {
+    pub(super) fn config(&self) -> Arc<SyncEngineConfig> {
+        self.live.read().clone()
+    }
+
+    pub(super) fn now_ms(&self) -> i64 {
+        self.env.now_ms()
+    }
+
+    pub(super) fn generation(&self) -> Generation {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(super) fn rules(&self, config: &SyncEngineConfig) -> Rules {
+        // What is accepted must fit into the part of L1 that may be unstored.
+        let fits = config
+            .dirty_bytes_max()
+            .saturating_sub(crate::limits::ENVELOPE_OVERHEAD_MAX);
+        Rules {
+            payload_bytes_max: config.max_payload_bytes.min(fits),
+            cache: self.cache.is_configured(),
+            archive: self.archive.is_configured(),
+        }
+    }
+
+    pub(super) fn health(&self) -> Health {
+        Health {
+            archive: self.archive.is_configured() && self.archive.circuit() != CircuitState::Open,
+            cache: self.cache.is_configured() && self.cache.circuit() != CircuitState::Open,
+            has_archive: self.archive.is_configured(),
+        }
+    }
+
+    /// Whether the cache may be asked about this key.
+    pub(super) fn cache_is_believed(&self, key: &Key) -> bool {
+        self.cache.is_configured() && !self.stale.contains(key)
+    }
+
+    /// Puts keys into the batch.
+    pub(super) fn enqueue(&self, keys: impl IntoIterator<Item = (Key, usize)>) {
+        self.queue.push(keys, self.env.monotonic());
+    }
+
+    /// Queues what was parked.
+    pub(super) fn unpark(&self) {
+        let parked = std::mem::take(&mut *self.parked.lock());
+        if !parked.is_empty() {
+            self.enqueue(parked.into_iter().map(|key| (key, 0)));
+        }
+    }
+
+    /// Log positions that need no more keeping.
+    pub(super) fn release_positions(&self, positions: impl IntoIterator<Item = WalPos>) {
+        if !self.wal.is_durable() {
+            return;
+        }
+        let floor = {
+            let mut outstanding = self.outstanding.lock();
+            let mut any = false;
+            for pos in positions {
+                outstanding.done(pos);
+                any = true;
+            }
+            any.then(|| outstanding.floor())
+        };
+        if let Some(floor) = floor {
+            self.wal.free_below(floor);
+        }
+    }
+
+    /// Dirty bytes became fewer: writers may enter, and those who wait for the archive look again.
+    pub(super) fn settled(&self) {
+        self.budget.freed();
+        self.flushed
+            .send_modify(|round| *round = round.wrapping_add(1));
+    }
+
+    /// Takes in new settings.
+    pub(super) fn apply_config(&self, config: SyncEngineConfig) {
+        self.l1.set_limits(l1_limits(&config));
+        self.queue.set_limits(batch_limits(&config));
+        self.budget.set_limit(config.dirty_bytes_max());
+        *self.live.write() = Arc::new(config);
+    }
+
+    /// A stamp of a stored or received write is known: later ones of this node are greater.
+    pub(super) fn observe(&self, stored: &Stored) {
+        self.clock.observe(stored.stamp().time);
+    }
+}
+
+pub(super) fn l1_limits(config: &SyncEngineConfig) -> L1Limits {
+    L1Limits {
+        bytes_max: config.l1_max_bytes,
+        warn: config.backpressure_warn,
+        critical: config.backpressure_critical,
+    }
+}
+
+pub(super) fn batch_limits(config: &SyncEngineConfig) -> BatchLimits {
+    BatchLimits {
+        count: config.batch_flush_count,
+        bytes: config.batch_flush_bytes,
+        age: std::time::Duration::from_millis(config.batch_flush_ms),
+    }
+}

@@ -1,0 +1,178 @@
+//! From the batch to the tiers.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::core::Core;
+use super::publisher::Change;
+use crate::batch::plan::{self, FlushPlan, Outcome};
+use crate::error::StorageError;
+use crate::item::decide::Decision;
+use crate::item::key::Key;
+use crate::l1::{Due, Flight};
+use crate::l2::CacheStore;
+use crate::wal::WalPos;
+
+/// What one flush came to.
+#[derive(Debug, Default)]
+pub(super) struct Flushed {
+    /// The first failure of a tier.
+    pub error: Option<StorageError>,
+}
+
+impl Core {
+    /// Flushes whenever a batch is due, several batches at once, until the engine stops.
+    pub(super) async fn run_flusher(self: Arc<Self>) {
+        let slots = Arc::new(Semaphore::new(self.config().sql_write_concurrency));
+        loop {
+            let reason = self.queue.due(&*self.env).await;
+            // The semaphore is never closed.
+            let Ok(slot) = slots.clone().acquire_owned().await else {
+                return;
+            };
+            let keys = self.queue.take();
+            if keys.is_empty() {
+                continue;
+            }
+            metrics::counter!("sync_engine_flush_reason_total", "reason" => reason.as_str())
+                .increment(1);
+            let core = self.clone();
+            self.env.spawn(
+                "flush",
+                Box::pin(async move {
+                    core.flush(keys).await;
+                    drop(slot);
+                }),
+            );
+        }
+    }
+
+    /// Writes the newest state of these keys to the tiers that are due.
+    pub(super) async fn flush(self: &Arc<Self>, keys: Vec<Key>) -> Flushed {
+        let begun = self.env.monotonic();
+        let flights: Vec<Flight> = keys
+            .iter()
+            .filter_map(|key| self.l1.begin_flush(key))
+            .collect();
+        if flights.is_empty() {
+            return Flushed::default();
+        }
+        let health = self.health();
+        let plan = plan::plan(&flights, health, self.now_ms());
+        let (archive, cache) =
+            futures_util::future::join(self.flush_archive(&plan), self.flush_cache(&plan)).await;
+        let mut error = None;
+        let (archive, decisions) = match archive {
+            Ok(decisions) if health.archive => (Outcome::Done, decisions),
+            Ok(_) => (Outcome::Skipped, Vec::new()),
+            Err(failure) => {
+                error = Some(failure);
+                (Outcome::Failed, Vec::new())
+            }
+        };
+        let cache = match cache {
+            Ok(()) if health.cache => Outcome::Done,
+            Ok(()) => Outcome::Skipped,
+            Err(failure) => {
+                error.get_or_insert(failure);
+                Outcome::Failed
+            }
+        };
+        let freed = self.settle_all(&flights, health, (archive, cache));
+        self.publish_all(&plan, &decisions, &flights, freed);
+        self.metrics.batches.increment(1);
+        self.metrics.flushed.increment(flights.len() as u64);
+        let took = self.env.monotonic().saturating_sub(begun);
+        self.metrics.flush_seconds.record(took.as_secs_f64());
+        if let Some(error) = &error {
+            self.metrics.flush_failures.increment(1);
+            tracing::warn!(%error, keys = flights.len(), "a batch could not be stored everywhere; it will be tried again");
+        }
+        self.settled();
+        Flushed { error }
+    }
+
+    async fn flush_archive(
+        self: &Arc<Self>,
+        plan: &FlushPlan,
+    ) -> Result<Vec<Decision>, StorageError> {
+        if plan.archive.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.commit(&plan.archive).await?)
+    }
+
+    async fn flush_cache(&self, plan: &FlushPlan) -> Result<(), StorageError> {
+        if plan.cache_put.is_empty() && plan.cache_remove.is_empty() {
+            return Ok(());
+        }
+        let _order = self.cache_order.read().await;
+        if !plan.cache_put.is_empty() {
+            self.cache
+                .put_many(self.generation(), &plan.cache_put)
+                .await?;
+        }
+        if !plan.cache_remove.is_empty() {
+            self.cache.remove_many(&plan.cache_remove).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells L1 what became of each flight; gives back the log positions that are no longer needed for it.
+    fn settle_all(
+        &self,
+        flights: &[Flight],
+        health: plan::Health,
+        outcome: (Outcome, Outcome),
+    ) -> Vec<Option<WalPos>> {
+        let (mut requeue, mut park, mut stale) = (Vec::new(), Vec::new(), Vec::new());
+        let mut freed = Vec::with_capacity(flights.len());
+        for flight in flights {
+            let key = flight.stored.key();
+            let verdict = plan::settle(flight, health, outcome.0, outcome.1);
+            if verdict.cache_stale {
+                stale.push(key.clone());
+            } else if flight.due.contains(Due::CACHE) {
+                self.stale.forget([key]);
+            }
+            let settled = self.l1.settle(key, flight.stored.stamp(), verdict.done);
+            if settled.requeue {
+                let tier_down = verdict.done != flight.due;
+                let into = if tier_down { &mut park } else { &mut requeue };
+                into.push(key.clone());
+            }
+            freed.push(settled.freed_pos);
+        }
+        if self.stale.note(stale).is_err() {
+            self.give_up_cache();
+        }
+        self.enqueue(requeue.into_iter().map(|key| (key, 0)));
+        self.parked.lock().extend(park);
+        freed
+    }
+
+    /// Hands what the archive now has to the publisher, and frees the log positions of the rest.
+    fn publish_all(
+        &self,
+        plan: &FlushPlan,
+        decisions: &[Decision],
+        flights: &[Flight],
+        freed: Vec<Option<WalPos>>,
+    ) {
+        let mut archived = plan.archive.iter().zip(decisions).peekable();
+        let (mut changes, mut free) = (Vec::new(), Vec::new());
+        for (flight, pos) in flights.iter().zip(freed) {
+            let ours = archived.next_if(|(write, _)| write.stored.key() == flight.stored.key());
+            match ours {
+                Some((write, Decision::Take | Decision::Same)) => changes.push(Change {
+                    stored: write.stored.clone(),
+                    pos,
+                }),
+                _ => free.extend(pos),
+            }
+        }
+        free.extend(self.publisher.push(changes));
+        self.release_positions(free);
+    }
+}

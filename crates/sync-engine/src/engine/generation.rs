@@ -1,0 +1,113 @@
+//! The life of the cache: which of its records may be believed.
+
+use std::sync::atomic::Ordering;
+
+use super::core::Core;
+use crate::error::StorageError;
+use crate::item::key::Key;
+use crate::l2::{CacheStore, Generation};
+use crate::l3::{ArchiveStore, MetaKey};
+
+/// Stale keys repaired at once.
+const REPAIR_KEYS: usize = 1_000;
+
+/// What is persisted: the generation in force, and whether the last stop left nothing stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Persisted {
+    pub generation: Generation,
+    pub clean: bool,
+}
+
+impl Persisted {
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = self.generation.to_be_bytes().to_vec();
+        bytes.push(u8::from(self.clean));
+        bytes
+    }
+
+    /// Anything unreadable counts as a stop that was not clean.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Self {
+        let generation = bytes
+            .get(..4)
+            .and_then(|b| b.try_into().ok())
+            .map_or(0, u32::from_be_bytes);
+        Self {
+            generation,
+            clean: bytes.get(4..) == Some(&[1]),
+        }
+    }
+
+    /// The generation of the run that begins: the same after a clean stop, else a new one.
+    pub(super) fn next_run(self) -> Self {
+        Self {
+            generation: self.generation.wrapping_add(u32::from(!self.clean)),
+            clean: false,
+        }
+    }
+}
+
+impl Core {
+    /// Gives up everything that the cache holds of archived items: too much of it is stale.
+    pub(super) fn give_up_cache(&self) {
+        let generation = self
+            .generation
+            .fetch_add(1, Ordering::AcqRel)
+            .wrapping_add(1);
+        self.stale.clear();
+        tracing::warn!(
+            generation,
+            "the cache missed too many writes; what it holds is no longer believed"
+        );
+    }
+
+    /// Takes stale keys out of the cache. `false`: none were left.
+    pub(super) async fn repair_cache(&self) -> Result<bool, StorageError> {
+        if self.stale.len() == 0 {
+            return Ok(false);
+        }
+        let _alone = self.cache_order.write().await;
+        // Those that were written successfully in the meantime are no longer in it.
+        let keys: Vec<Key> = self.stale.some(REPAIR_KEYS);
+        self.cache.remove_many(&keys).await?;
+        self.stale.forget(&keys);
+        Ok(!keys.is_empty())
+    }
+
+    pub(super) async fn persist_generation(&self, clean: bool) -> Result<(), StorageError> {
+        let persisted = Persisted {
+            generation: self.generation(),
+            clean,
+        };
+        self.archive
+            .set_meta(MetaKey::Generation, persisted.to_bytes())
+            .await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_clean_stop_keeps_the_generation() {
+        let clean = Persisted {
+            generation: 7,
+            clean: true,
+        };
+        assert_eq!(Persisted::from_bytes(&clean.to_bytes()), clean);
+        assert_eq!(
+            clean.next_run(),
+            Persisted {
+                generation: 7,
+                clean: false
+            }
+        );
+        let crashed = Persisted {
+            generation: 7,
+            clean: false,
+        };
+        assert_eq!(crashed.next_run().generation, 8);
+        assert_eq!(Persisted::from_bytes(b"").next_run().generation, 1);
+    }
+}

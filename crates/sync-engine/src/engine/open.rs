@@ -1,0 +1,317 @@
+//! Starting: opening the tiers, taking back the log, loading the tree.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+
+use super::builder::Part;
+use super::core::{Core, batch_limits, l1_limits};
+use super::generation::Persisted;
+use super::identity::Identity;
+use super::keys_filter;
+use super::metrics::Metrics;
+use super::publisher::Publisher;
+use super::single_flight::SingleFlight;
+use super::stale::StaleKeys;
+use super::{EngineState, SyncEngine};
+use crate::batch::queue::Queue;
+use crate::cdc::ChangeLog;
+use crate::cdc::absent::AbsentLog;
+use crate::cdc::redis::RedisLog;
+use crate::config::{ConfigError, SyncEngineConfig};
+use crate::env::{SharedEnv, Task};
+use crate::error::StorageError;
+use crate::filter::FilterManager;
+use crate::guard::archive::GuardedArchive;
+use crate::guard::cache::GuardedCache;
+use crate::guard::{CircuitConfig, RetryConfig};
+use crate::ingest::admit::Budget;
+use crate::item::clock::Clock;
+use crate::l1::L1;
+use crate::l2::CacheStore;
+use crate::l2::absent::AbsentCache;
+use crate::l2::link::RedisTimeouts;
+use crate::l2::redis::RedisCache;
+use crate::l3::absent::AbsentArchive;
+use crate::l3::sqlite::SqliteArchive;
+use crate::l3::{ArchiveError, ArchiveStore, MetaKey, Opened};
+use crate::merkle::tree::Tree;
+use crate::wal::Wal;
+use crate::wal::absent::AbsentWal;
+use crate::wal::outstanding::Outstanding;
+use crate::wal::sqlite::SqliteWal;
+
+/// A tier that fails three times in a row is left alone for a second: the batch behind it waits anyway.
+const CIRCUIT: CircuitConfig = CircuitConfig {
+    failure_threshold: 3,
+    reset_timeout: Duration::from_secs(1),
+};
+
+impl SyncEngine {
+    pub(super) async fn open(&self) -> Result<Arc<Core>, StorageError> {
+        let config = self.parts.config.clone();
+        config.validate()?;
+        let env = self.parts.env.clone();
+        self.enter(EngineState::Connecting);
+        let archive = GuardedArchive::new(self.archive(&config)?, CIRCUIT, env.clone());
+        let opened = open_archive(&archive, &*env).await?;
+        let identity = settle_identity(&archive, &config, &opened, env.random()).await?;
+        let tree = load_tree(&archive).await?;
+        let filter = keys_filter::restore(&archive, &tree.root()).await?;
+        let wal = self.wal(&config)?;
+        self.enter(EngineState::DrainingWal);
+        let core =
+            Arc::new(self.assemble(config, (archive, tree, filter), wal, (&identity, &opened))?);
+        core.replay().await?;
+        self.enter(EngineState::SyncingRedis);
+        core.begin_generation().await?;
+        self.enter(EngineState::WarmingUp);
+        Ok(core)
+    }
+
+    fn enter(&self, state: EngineState) {
+        self.state.send_replace(state);
+    }
+
+    fn archive(&self, config: &SyncEngineConfig) -> Result<Arc<dyn ArchiveStore>, StorageError> {
+        if let Part::Given(archive) = &self.parts.archive {
+            return Ok(archive.clone());
+        }
+        let env = self.parts.env.clone();
+        let Some(url) = &config.sql_url else {
+            return Ok(Arc::new(AbsentArchive));
+        };
+        let unusable = |error: String| ConfigError {
+            field: "sql_url",
+            found: url.to_string(),
+            expected: error,
+        };
+        if url.expose().starts_with("sqlite:") {
+            let archive = SqliteArchive::from_url(url, env).map_err(|e| unusable(e.to_string()))?;
+            return Ok(Arc::new(archive));
+        }
+        Err(unusable("mysql: being written".into()).into())
+    }
+
+    fn wal(&self, config: &SyncEngineConfig) -> Result<Arc<dyn Wal>, StorageError> {
+        match (&self.parts.wal, &config.wal_path) {
+            (Part::Given(wal), _) => Ok(wal.clone()),
+            (_, None) => Ok(Arc::new(AbsentWal::default())),
+            (_, Some(path)) => Ok(Arc::new(SqliteWal::open(path, self.parts.env.clone())?)),
+        }
+    }
+
+    fn cache(&self, config: &SyncEngineConfig) -> Result<Arc<dyn CacheStore>, StorageError> {
+        match (&self.parts.cache, &config.redis_url) {
+            (Part::Given(cache), _) => Ok(cache.clone()),
+            (_, None) => Ok(Arc::new(AbsentCache)),
+            (_, Some(url)) => {
+                let prefix = config.redis_prefix.as_deref();
+                Ok(Arc::new(RedisCache::new(
+                    url,
+                    prefix,
+                    redis_timeouts(config),
+                )?))
+            }
+        }
+    }
+
+    fn changes(&self, config: &SyncEngineConfig) -> Result<Arc<dyn ChangeLog>, StorageError> {
+        match (&self.parts.changes, &config.redis_url) {
+            (Part::Given(changes), _) => Ok(changes.clone()),
+            (_, _) if !config.enable_cdc_stream => Ok(Arc::new(AbsentLog)),
+            (_, Some(url)) => {
+                let prefix = config.redis_prefix.as_deref();
+                let env = self.parts.env.clone();
+                let log = RedisLog::new(
+                    url,
+                    prefix,
+                    config.cdc_stream_maxlen,
+                    redis_timeouts(config),
+                    env,
+                )?;
+                Ok(Arc::new(log))
+            }
+            (_, None) => Err(StorageError::Config(ConfigError {
+                field: "enable_cdc_stream",
+                found: "true".into(),
+                expected: "a redis_url beside it, or a change stream given to the builder".into(),
+            })),
+        }
+    }
+
+    fn assemble(
+        &self,
+        config: SyncEngineConfig,
+        (archive, tree, filter): (GuardedArchive, Tree, FilterManager),
+        wal: Arc<dyn Wal>,
+        (identity, opened): (&Identity, &Opened),
+    ) -> Result<Core, StorageError> {
+        let env: SharedEnv = self.parts.env.clone();
+        let cache = GuardedCache::new(self.cache(&config)?, CIRCUIT, env.clone());
+        let publisher = Publisher::new(self.changes(&config)?);
+        let (first, next) = wal.bounds();
+        let mut outstanding = Outstanding::new(first);
+        outstanding.appended(first..next);
+        Ok(Core {
+            clock: Clock::new(identity.origin(), opened.clock_bound),
+            l1: L1::new(l1_limits(&config), env.random()),
+            queue: Queue::new(batch_limits(&config)),
+            parked: Mutex::default(),
+            budget: Budget::new(config.dirty_bytes_max()),
+            wal,
+            outstanding: Mutex::new(outstanding),
+            cache,
+            stale: StaleKeys::default(),
+            cache_order: tokio::sync::RwLock::new(()),
+            generation: AtomicU32::new(0),
+            archive,
+            filter_saved: AtomicU64::new(tree.root().count),
+            tree: RwLock::new(tree),
+            tree_outdated: AtomicBool::new(false),
+            commit_order: tokio::sync::Mutex::new(()),
+            filter,
+            publisher,
+            misses: SingleFlight::new(),
+            factories: SingleFlight::new(),
+            flushed: watch::Sender::new(0),
+            clock_persisted: Mutex::new(opened.clock_bound),
+            metrics: Metrics::new(),
+            stop: watch::Sender::new(false),
+            live: RwLock::new(Arc::new(config)),
+            env,
+        })
+    }
+
+    pub(super) fn spawn_workers(&self, core: &Arc<Core>) {
+        let settings = self.settings.clone();
+        let workers: [(&'static str, Task); 6] = [
+            ("flusher", Box::pin(core.clone().run_flusher())),
+            ("publisher", Box::pin(Publisher::run(core.clone()))),
+            ("upkeep", Box::pin(core.clone().run_upkeep())),
+            ("roots", Box::pin(core.clone().run_roots())),
+            ("reload", Box::pin(core.clone().run_reload(settings))),
+            ("filter", Box::pin(core.clone().run_filter())),
+        ];
+        for (name, worker) in workers {
+            let mut stop = core.stop.subscribe();
+            let until_stopped = async move {
+                let stopped = std::pin::pin!(stop.wait_for(|stop| *stop));
+                futures_util::future::select(worker, stopped).await;
+            };
+            core.env.spawn(name, Box::pin(until_stopped));
+        }
+    }
+}
+
+fn redis_timeouts(config: &SyncEngineConfig) -> RedisTimeouts {
+    RedisTimeouts {
+        connect: Duration::from_millis(config.redis_timeout_ms),
+        response: Duration::from_millis(config.redis_response_timeout_ms),
+    }
+}
+
+async fn open_archive(
+    archive: &GuardedArchive,
+    env: &dyn crate::env::Env,
+) -> Result<Opened, StorageError> {
+    let mut failed = 0;
+    loop {
+        match archive.open().await {
+            Ok(opened) => return Ok(opened),
+            Err(error @ ArchiveError::Unavailable { .. }) => {
+                failed += 1;
+                let Some(delay) = RetryConfig::startup().delay(failed, env.random()) else {
+                    return Err(error.into());
+                };
+                tracing::warn!(%error, "the archive does not answer; trying again");
+                env.sleep(delay).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The tree as the archive has it.
+pub(super) async fn load_tree(archive: &GuardedArchive) -> Result<Tree, ArchiveError> {
+    let (rows, seq) = archive.load_tree().await?;
+    Tree::load(rows, seq).map_err(|error| ArchiveError::Damaged {
+        what: "the table of Merkle nodes".into(),
+        source: Box::new(error),
+    })
+}
+
+async fn settle_identity(
+    archive: &GuardedArchive,
+    config: &SyncEngineConfig,
+    opened: &Opened,
+    random: u64,
+) -> Result<Identity, StorageError> {
+    let stored = archive.meta(MetaKey::Identity).await?;
+    let stored = stored.as_deref().and_then(Identity::from_bytes);
+    let fingerprint = opened.fingerprint.as_deref();
+    let identity = Identity::resolve(
+        stored.clone(),
+        config.node_id.as_deref(),
+        fingerprint,
+        random,
+    );
+    if stored.as_ref() != Some(&identity) {
+        if stored.is_some_and(|stored| stored.incarnation != identity.incarnation) {
+            tracing::warn!(
+                "this storage is a copy of another node's; this node stamps under a new origin"
+            );
+        }
+        archive
+            .set_meta(MetaKey::Identity, identity.to_bytes())
+            .await?;
+    }
+    Ok(identity)
+}
+
+impl Core {
+    /// Takes what the log holds into L1, dirty, to be stored like any other write.
+    async fn replay(self: &Arc<Self>) -> Result<(), StorageError> {
+        let (mut pos, end) = self.wal.bounds();
+        let page_records = self.config().wal_drain_batch_size;
+        let mut seen = 0u64;
+        while pos < end {
+            let page = self.wal.read_from(pos, page_records).await?;
+            let Some((last, _)) = page.last() else { break };
+            pos = last + 1;
+            seen += page.len() as u64;
+            for (at, stored) in page {
+                self.observe(&stored);
+                self.enter_replayed(stored, at);
+            }
+            if self.l1.dirty_bytes() > self.budget.limit() / 2 {
+                self.flush_until_clean().await?;
+            }
+        }
+        if seen > 0 {
+            tracing::info!(records = seen, "took back what the write-ahead log held");
+        }
+        if let Some(damage) = self.wal.damage() {
+            tracing::error!(%damage, "the write-ahead log was damaged; what could be read was taken back");
+        }
+        Ok(())
+    }
+
+    async fn begin_generation(&self) -> Result<(), StorageError> {
+        let stored = self
+            .archive
+            .meta(MetaKey::Generation)
+            .await?
+            .unwrap_or_default();
+        let run = Persisted::from_bytes(&stored).next_run();
+        self.generation
+            .store(run.generation, std::sync::atomic::Ordering::Release);
+        self.archive
+            .set_meta(MetaKey::Generation, run.to_bytes())
+            .await?;
+        Ok(())
+    }
+}

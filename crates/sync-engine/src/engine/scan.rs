@@ -1,0 +1,174 @@
+//! Ranges of keys: what L3 has, with what L1 has not stored yet laid over it.
+
+use std::collections::BTreeMap;
+
+use super::SyncEngine;
+use super::core::Core;
+use crate::error::StorageError;
+use crate::item::key::Key;
+use crate::item::{Stored, SyncItem};
+use crate::l3::{ArchiveStore, KeyRange};
+use crate::limits::{SCAN_BYTES, SCAN_ROWS};
+
+impl SyncEngine {
+    /// Up to `limit` items whose keys begin with `prefix`, in the order of their keys' bytes. Every character of the
+    /// prefix means itself. Items that only Redis keeps are not in it.
+    ///
+    /// # Errors
+    /// `Unavailable` when the archive cannot be asked.
+    pub async fn scan_prefix(
+        &self,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<SyncItem>, StorageError> {
+        self.scan_prefix_after(prefix, None, limit).await
+    }
+
+    /// As [`SyncEngine::scan_prefix`], behind the key `after`: the next page of a longer list.
+    ///
+    /// # Errors
+    /// As [`SyncEngine::scan_prefix`].
+    pub async fn scan_prefix_after(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<SyncItem>, StorageError> {
+        let core = self.core("scan_prefix")?;
+        let range = KeyRange::prefix(prefix.as_bytes());
+        let mut rest = match after {
+            Some(after) => range.after(after.as_bytes()),
+            None => range,
+        };
+        let mut items = Vec::new();
+        while items.len() < limit {
+            let page = core
+                .page(prefix, &rest, (limit - items.len()).clamp(1, SCAN_ROWS))
+                .await?;
+            items.extend(page.items);
+            match page.next {
+                Some(next) => rest = next,
+                None => break,
+            }
+        }
+        items.truncate(limit);
+        Ok(items)
+    }
+
+    /// How many items have keys that begin with `prefix`. See [`SyncEngine::scan_prefix`].
+    ///
+    /// # Errors
+    /// `Unavailable` when the archive cannot be asked.
+    pub async fn count_prefix(&self, prefix: &str) -> Result<u64, StorageError> {
+        let core = self.core("count_prefix")?;
+        let dirty = core.dirty_under(prefix);
+        let now = core.now_ms();
+        let mut count = core
+            .archive
+            .count_live(&KeyRange::prefix(prefix.as_bytes()), now)
+            .await?;
+        let keys: Vec<Key> = dirty.keys().cloned().collect();
+        for (stored, row) in dirty.values().zip(core.archive.get_many(&keys).await?) {
+            let was = row.is_some_and(|row| row.live_at(now).is_some());
+            let is = stored.live_at(now).is_some();
+            count = count
+                .saturating_add(u64::from(is))
+                .saturating_sub(u64::from(was));
+        }
+        Ok(count)
+    }
+
+    /// How many items L3 and the writes on their way to it hold.
+    ///
+    /// # Errors
+    /// `Unavailable` when the archive cannot be asked.
+    pub async fn len(&self) -> Result<u64, StorageError> {
+        self.count_prefix("").await
+    }
+
+    /// Whether there are none.
+    ///
+    /// # Errors
+    /// As [`SyncEngine::len`].
+    pub async fn is_empty(&self) -> Result<bool, StorageError> {
+        Ok(self.len().await? == 0)
+    }
+
+    /// Up to about `limit` records of a range with everything that replicas need, tombstones included, as the archive
+    /// has them: for peers that fill themselves from here.
+    ///
+    /// # Errors
+    /// `Unavailable` when the archive cannot be asked.
+    pub async fn scan_records(
+        &self,
+        range: &KeyRange,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Stored>, StorageError> {
+        Ok(self
+            .core("scan_records")?
+            .archive
+            .scan(range, limit, bytes_max)
+            .await?)
+    }
+
+    /// The newest record of each key, tombstones included, in the order asked; `None`: never heard of it.
+    ///
+    /// # Errors
+    /// `Unavailable` when the archive cannot be asked.
+    pub async fn records_of(&self, keys: &[Key]) -> Result<Vec<Option<Stored>>, StorageError> {
+        let core = self.core("records_of")?;
+        Ok(core.archive.get_many(keys).await?)
+    }
+}
+
+/// A page of a scan.
+struct Page {
+    items: Vec<SyncItem>,
+    next: Option<KeyRange>,
+}
+
+impl Core {
+    /// Writes under the prefix that the archive may not have yet, by key.
+    fn dirty_under(&self, prefix: &str) -> BTreeMap<Key, Stored> {
+        let dirty = self.l1.prefix_dirty(prefix).into_iter();
+        let archived = dirty.filter(|entry| entry.stored.is_archived());
+        archived
+            .map(|entry| (entry.stored.key().clone(), entry.stored))
+            .collect()
+    }
+
+    async fn page(
+        &self,
+        prefix: &str,
+        range: &KeyRange,
+        limit: usize,
+    ) -> Result<Page, StorageError> {
+        // The unstored first: what is stored in between is then in both, which does no harm.
+        let dirty = self.dirty_under(prefix);
+        let rows = self.archive.scan(range, limit, SCAN_BYTES).await?;
+        let end = rows.last().map(|row| row.key().clone());
+        let reached = |key: &Key| end.as_ref().is_none_or(|end| key <= end);
+        let mut merged: BTreeMap<Key, Stored> = rows
+            .into_iter()
+            .map(|row| (row.key().clone(), row))
+            .collect();
+        for (key, stored) in dirty {
+            let newer = merged
+                .get(&key)
+                .is_none_or(|row| row.stamp() < stored.stamp());
+            if newer && range.contains(key.as_bytes()) && reached(&key) {
+                merged.insert(key, stored);
+            }
+        }
+        let now = self.now_ms();
+        Ok(Page {
+            items: merged
+                .values()
+                .filter_map(|stored| stored.live_at(now))
+                .cloned()
+                .collect(),
+            next: end.map(|end| range.after(end.as_bytes())),
+        })
+    }
+}

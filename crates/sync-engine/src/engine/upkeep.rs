@@ -1,0 +1,191 @@
+//! Background work at regular intervals. Each step is short, and one that fails is tried again at the next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::apply::Relay;
+use super::core::Core;
+use crate::batch::plan::ArchiveWrite;
+use crate::error::StorageError;
+use crate::guard::CircuitState;
+use crate::item::Stored;
+use crate::item::decide::Decision;
+use crate::l2::CacheStore;
+use crate::l3::ArchiveStore;
+
+/// Time between two rounds.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// Rounds between two pings of the tiers.
+const PING_EVERY: u64 = 8;
+
+/// Expired items turned into tombstones at once.
+const SWEEP_ITEMS: usize = 1_000;
+
+impl Core {
+    /// Rounds until the engine stops.
+    pub(super) async fn run_upkeep(self: Arc<Self>) {
+        let mut round = 0u64;
+        loop {
+            self.env.sleep(INTERVAL).await;
+            round = round.wrapping_add(1);
+            self.upkeep(round).await;
+        }
+    }
+
+    /// One round.
+    pub(super) async fn upkeep(self: &Arc<Self>, round: u64) {
+        if round.is_multiple_of(PING_EVERY) || self.archive.circuit() != CircuitState::Closed {
+            self.ping().await;
+        }
+        let health = self.health();
+        if health.cache || health.archive {
+            self.unpark();
+        }
+        if health.cache {
+            Self::report("repairing the cache", self.repair_cache().await.map(drop));
+        }
+        if health.archive {
+            Self::report("removing expired items", self.sweep_expired().await);
+            Self::report(
+                "tending the Merkle tree",
+                self.tend_tree_for_a_while().await,
+            );
+            Self::report("persisting the clock", self.persist_clock().await);
+        }
+        self.update_gauges();
+    }
+
+    fn report(what: &'static str, result: Result<(), StorageError>) {
+        if let Err(error) = result {
+            tracing::warn!(%error, "{what} failed; it will be tried again");
+        }
+    }
+
+    async fn ping(&self) {
+        // The breakers take note of the answers; nothing else is to be done with them.
+        let cache = self.cache.ping().await.map_err(StorageError::from);
+        let archive = self.archive.ping().await.map_err(StorageError::from);
+        for error in [cache.err(), archive.err()].into_iter().flatten() {
+            tracing::debug!(%error, "a tier does not answer");
+        }
+    }
+
+    async fn tend_tree_for_a_while(self: &Arc<Self>) -> Result<(), StorageError> {
+        for _ in 0..16 {
+            if !self.tend_tree().await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns items past their end into tombstones, with the stamp that every node derives for them.
+    pub(super) async fn sweep_expired(self: &Arc<Self>) -> Result<(), StorageError> {
+        loop {
+            let expired = self.archive.expired(self.now_ms(), SWEEP_ITEMS).await?;
+            if expired.is_empty() {
+                return Ok(());
+            }
+            let writes: Vec<ArchiveWrite> = expired.iter().map(expiry_of).collect();
+            let decisions = self.commit(&writes).await?;
+            let taken = writes
+                .into_iter()
+                .zip(&decisions)
+                .filter(|(_, d)| **d != Decision::Keep);
+            let taken: Vec<(Stored, Decision)> =
+                taken.map(|(write, d)| (write.stored, *d)).collect();
+            self.metrics.expired.increment(taken.len() as u64);
+            let full = expired.len() == SWEEP_ITEMS;
+            // Every node does this for itself: nothing is published.
+            self.enter_applied(taken, Relay::No);
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn persist_clock(&self) -> Result<(), StorageError> {
+        let last = self.clock.last();
+        if *self.clock_persisted.lock() >= last {
+            return Ok(());
+        }
+        self.archive.raise_clock_bound(last).await?;
+        let mut persisted = self.clock_persisted.lock();
+        *persisted = (*persisted).max(last);
+        Ok(())
+    }
+
+    /// Publishes the tree's root whenever it has changed.
+    pub(super) async fn run_roots(self: Arc<Self>) {
+        let mut flushed = self.flushed.subscribe();
+        let mut published = None;
+        loop {
+            let jitter = self.config().merkle_calc_jitter_ms;
+            if jitter > 0 {
+                self.env
+                    .sleep(Duration::from_millis(self.env.random() % jitter))
+                    .await;
+            }
+            let root = self.tree.read().root();
+            if published != Some(root) {
+                match self.publisher.publish_root(&root.hash().to_string()).await {
+                    Ok(()) => published = Some(root),
+                    Err(error) => {
+                        tracing::debug!(%error, "the root could not be published");
+                        self.env.sleep(Duration::from_secs(1)).await;
+                        continue;
+                    }
+                }
+            }
+            if flushed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Takes in new settings as they come, if they are valid.
+    pub(super) async fn run_reload(
+        self: Arc<Self>,
+        mut settings: tokio::sync::watch::Receiver<crate::config::SyncEngineConfig>,
+    ) {
+        while settings.changed().await.is_ok() {
+            let config = settings.borrow_and_update().clone();
+            match config.validate() {
+                Ok(()) => self.apply_config(config),
+                Err(error) => {
+                    tracing::error!(%error, "the new settings are not valid; the old ones stay in force")
+                }
+            }
+        }
+    }
+
+    pub(super) fn update_gauges(&self) {
+        let stats = self.l1.stats();
+        let metrics = &self.metrics;
+        metrics.l1_bytes.set(self.l1.used_bytes() as f64);
+        metrics.l1_items.set(self.l1.len() as f64);
+        metrics.dirty_bytes.set(self.l1.dirty_bytes() as f64);
+        metrics.dirty_items.set(self.l1.dirty_len() as f64);
+        metrics
+            .wal_records
+            .set(self.outstanding.lock().len() as f64);
+        metrics
+            .archive_rows
+            .set(self.tree.read().root().count as f64);
+        metrics.backlog.set(self.publisher.len() as f64);
+        metrics.stale_keys.set(self.stale.len() as f64);
+        metrics.pressure.set(self.fullness());
+        metrics::gauge!("sync_engine_l1_evictions").set(stats.evictions as f64);
+    }
+}
+
+fn expiry_of(stored: &Stored) -> ArchiveWrite {
+    ArchiveWrite {
+        stored: Stored::Tombstone {
+            key: stored.key().clone(),
+            stamp: stored.stamp().of_expiry(),
+        },
+        only_over_live: true,
+    }
+}

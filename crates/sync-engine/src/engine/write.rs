@@ -1,0 +1,376 @@
+//! Accepting writes: admit, stamp, log, enter L1, acknowledge.
+
+use std::sync::Arc;
+
+use super::SyncEngine;
+use super::core::Core;
+use crate::env::timeout;
+use crate::error::StorageError;
+use crate::ingest::admit::{self, Permit, Refused};
+use crate::ingest::pressure::BackpressureLevel;
+use crate::item::key::Key;
+use crate::item::options::{Ack, SubmitOptions};
+use crate::item::stamp::Stamp;
+use crate::item::{Stored, SyncItem};
+use crate::l1::{Due, L1};
+use crate::l2::CacheStore;
+use crate::l3::ArchiveStore;
+use crate::limits::{STORED_PATIENCE, WRITE_PATIENCE};
+use crate::wal::WalPos;
+
+/// What became of a `submit_many`.
+#[derive(Debug, Default)]
+pub struct BatchResult {
+    /// Items given.
+    pub total: usize,
+    /// Items accepted and acknowledged.
+    pub succeeded: usize,
+    /// Items refused.
+    pub failed: usize,
+    /// Why, for each refused one.
+    pub errors: Vec<(Key, StorageError)>,
+}
+
+impl SyncEngine {
+    /// Stores an item, in the tiers that its options name. Returns once it is acknowledged as the configuration says;
+    /// from then on every reader of this engine sees it. Gives the stamp that the write got.
+    ///
+    /// # Errors
+    /// `Invalid*`: the item cannot be stored. `Overloaded`: slow down. `Unavailable`: the log or, with `Ack::Stored`, the
+    /// archive did not confirm; the write may or may not survive.
+    pub async fn submit(&self, item: SyncItem) -> Result<Stamp, StorageError> {
+        let core = self.core("submit")?;
+        let ack = core.config().ack();
+        core.put(item, ack).await
+    }
+
+    /// Stores an item with these options instead of its own. See [`SyncEngine::submit`].
+    pub async fn submit_with(
+        &self,
+        item: SyncItem,
+        options: SubmitOptions,
+    ) -> Result<Stamp, StorageError> {
+        self.submit(item.with_options(options)).await
+    }
+
+    /// Stores an item and acknowledges it at this level, whatever the configuration says. See [`SyncEngine::submit`].
+    pub async fn submit_acked(&self, item: SyncItem, ack: Ack) -> Result<Stamp, StorageError> {
+        self.core("submit")?.put(item, ack).await
+    }
+
+    /// Stores many items with one wait for the log. Refused ones do not hold up the others.
+    ///
+    /// # Errors
+    /// As [`SyncEngine::submit`], when none could be accepted for a reason that is not an item's own.
+    pub async fn submit_many(&self, items: Vec<SyncItem>) -> Result<BatchResult, StorageError> {
+        let core = self.core("submit_many")?;
+        let config = core.config();
+        let rules = core.rules(&config);
+        let mut result = BatchResult {
+            total: items.len(),
+            ..BatchResult::default()
+        };
+        let mut drafts = Vec::with_capacity(items.len());
+        for item in items {
+            match admit::check(&item, &rules) {
+                Ok(()) => drafts.push(Draft::Put(item)),
+                Err(error) => result.errors.push((item.object_id.clone(), error)),
+            }
+        }
+        core.metrics.refused.increment(result.errors.len() as u64);
+        for part in portions(drafts, core.budget.limit()) {
+            let accepted = part.len();
+            core.accept(part, config.ack()).await?;
+            result.succeeded += accepted;
+        }
+        result.failed = result.errors.len();
+        Ok(result)
+    }
+}
+
+/// A write that has no stamp yet.
+pub(super) enum Draft {
+    Put(SyncItem),
+    Delete(Key),
+}
+
+impl Draft {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Put(item) => L1::weight_of(&Stored::Live(item.clone())),
+            Self::Delete(key) => L1::weight_of(&Stored::Tombstone {
+                key: key.clone(),
+                stamp: Stamp::default(),
+            }),
+        }
+    }
+
+    fn stamped(self, stamp: Stamp) -> Stored {
+        match self {
+            Self::Put(item) => Stored::Live(item.edit(|fields| {
+                fields.stamp = stamp;
+                if fields.updated_at == 0 {
+                    fields.updated_at = stamp.time.ms();
+                }
+            })),
+            Self::Delete(key) => Stored::Tombstone { key, stamp },
+        }
+    }
+}
+
+/// Cuts a big call into parts that fit the budget each.
+fn portions(drafts: Vec<Draft>, budget: usize) -> Vec<Vec<Draft>> {
+    let (part_bytes, part_count) = (budget / 4, 10_000);
+    let mut parts: Vec<Vec<Draft>> = Vec::new();
+    let mut bytes = 0usize;
+    for draft in drafts {
+        let weight = draft.weight();
+        match parts.last_mut() {
+            Some(part) if part.len() < part_count && bytes + weight <= part_bytes => {
+                bytes += weight;
+                part.push(draft);
+            }
+            _ => {
+                bytes = weight;
+                parts.push(vec![draft]);
+            }
+        }
+    }
+    parts
+}
+
+impl Core {
+    async fn put(self: &Arc<Self>, item: SyncItem, ack: Ack) -> Result<Stamp, StorageError> {
+        let config = self.config();
+        admit::check(&item, &self.rules(&config))
+            .inspect_err(|_| self.metrics.refused.increment(1))?;
+        self.accept(vec![Draft::Put(item)], ack).await
+    }
+
+    /// Accepts the writes; gives the stamp of the first. They were checked.
+    pub(super) async fn accept(
+        self: &Arc<Self>,
+        drafts: Vec<Draft>,
+        ack: Ack,
+    ) -> Result<Stamp, StorageError> {
+        let weight = drafts.iter().map(Draft::weight).sum();
+        let permit = self.admit(weight).await?;
+        let mut stamp = self.clock.reserve(self.now_ms(), drafts.len() as u64);
+        let first = stamp;
+        let mut records = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            records.push(draft.stamped(stamp));
+            stamp.time = stamp.time.next();
+        }
+        self.count(&records);
+        let awaited: Vec<(Key, Stamp)> = match ack {
+            Ack::Stored => records
+                .iter()
+                .map(|r| (r.key().clone(), r.stamp()))
+                .collect(),
+            Ack::Queued | Ack::Logged => Vec::new(),
+        };
+        if self.wal.is_durable() {
+            self.log_and_enter(records, permit).await?;
+        } else {
+            // No await between stamp and L1: a dropped caller leaves nothing half done.
+            self.enter(records, 0);
+            drop(permit);
+        }
+        if ack == Ack::Stored {
+            self.wait_stored(awaited).await?;
+        }
+        Ok(first)
+    }
+
+    fn count(&self, records: &[Stored]) {
+        let deletes = records.iter().filter(|r| r.item().is_none()).count();
+        self.metrics.deletes.increment(deletes as u64);
+        self.metrics
+            .writes
+            .increment((records.len() - deletes) as u64);
+    }
+
+    /// Waits for room, up to a limit.
+    pub(super) async fn admit(&self, weight: usize) -> Result<Permit, StorageError> {
+        let held = || self.l1.dirty_bytes();
+        let permit = self
+            .budget
+            .take(&*self.env, weight, WRITE_PATIENCE, held)
+            .await;
+        let permit = permit.map_err(|refused| match refused {
+            Refused::Full => self.overloaded("too many bytes wait to be stored"),
+            Refused::Closed => StorageError::Closed {
+                state: super::EngineState::ShuttingDown,
+                op: "submit",
+            },
+        })?;
+        match timeout(&*self.env, WRITE_PATIENCE, self.room_in_wal()).await {
+            Ok(()) => Ok(permit),
+            Err(_) => Err(self.overloaded("the write-ahead log has reached wal_max_items")),
+        }
+    }
+
+    fn overloaded(&self, what: &'static str) -> StorageError {
+        self.metrics.refused.increment(1);
+        StorageError::Overloaded {
+            level: self.pressure().max(BackpressureLevel::Critical),
+            what,
+        }
+    }
+
+    async fn room_in_wal(&self) {
+        let mut flushed = self.flushed.subscribe();
+        while self.wal_is_full() {
+            if flushed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn wal_is_full(&self) -> bool {
+        let max = self.config().wal_max_items;
+        max.is_some_and(|max| self.wal.is_durable() && self.outstanding.lock().len() >= max)
+    }
+
+    /// Logs the records and lets them into L1. Goes on to the end when the caller is dropped, so that no record stays
+    /// in the log that L1 does not know of.
+    async fn log_and_enter(
+        self: &Arc<Self>,
+        records: Vec<Stored>,
+        permit: Permit,
+    ) -> Result<(), StorageError> {
+        let (done, result) = tokio::sync::oneshot::channel();
+        let core = self.clone();
+        let work = async move {
+            let logged = core.wal.append(records.clone()).await;
+            let logged = logged.map(|first| core.enter(records, first));
+            drop(permit);
+            // The caller may have gone; the write stands all the same.
+            done.send(logged).ok();
+        };
+        self.env.spawn("log", Box::pin(work));
+        match result.await {
+            Ok(logged) => Ok(logged?),
+            Err(_) => Err(StorageError::Closed {
+                state: super::EngineState::Stopped,
+                op: "submit",
+            }),
+        }
+    }
+
+    /// Lets records into L1, from position `first` on, and queues them.
+    pub(super) fn enter(&self, records: Vec<Stored>, first: WalPos) {
+        let end = first + records.len() as u64;
+        if self.wal.is_durable() {
+            self.outstanding.lock().appended(first..end);
+        }
+        let (mut queued, mut freed) = (Vec::new(), Vec::new());
+        for (pos, stored) in (first..end).zip(records) {
+            let (due, cache_until) = (self.due(&stored), self.cache_until(&stored));
+            let (key, size) = (stored.key().clone(), stored.size_bytes());
+            let written = self.l1.write(stored, due, pos, cache_until);
+            if written.enqueue {
+                queued.push((key, size));
+            }
+            freed.extend(written.freed_pos);
+        }
+        self.enqueue(queued);
+        if self.wal.is_durable() {
+            self.release_positions(freed);
+        }
+    }
+
+    /// As [`Core::enter`], for one record that the log already holds at `pos`.
+    pub(super) fn enter_replayed(&self, stored: Stored, pos: WalPos) {
+        let (due, cache_until) = (self.due(&stored), self.cache_until(&stored));
+        let (key, size) = (stored.key().clone(), stored.size_bytes());
+        let written = self.l1.write(stored, due, pos, cache_until);
+        if written.enqueue {
+            self.enqueue([(key, size)]);
+        }
+        self.release_positions(written.freed_pos);
+    }
+
+    /// What has to be done with a write before it may leave L1.
+    fn due(&self, stored: &Stored) -> Due {
+        let (cache, archive) = (self.cache.is_configured(), self.archive.is_configured());
+        if !cache && !archive {
+            return Due::HOLD;
+        }
+        let mut due = Due::none();
+        if cache {
+            due = due.union(Due::CACHE);
+        }
+        // A cache-only write must take away what the archive may hold for the key.
+        if archive && (stored.is_archived() || self.filter.may_contain(stored.key())) {
+            due = due.union(Due::ARCHIVE);
+        }
+        due
+    }
+
+    /// When an item that only the cache keeps is over.
+    pub(super) fn cache_until(&self, stored: &Stored) -> Option<i64> {
+        let item = stored.item()?;
+        if item.submit_options.sql && self.archive.is_configured() {
+            return None;
+        }
+        let ttl = item.submit_options.redis_ttl?;
+        let ttl_ms = i64::try_from(ttl.duration().as_millis()).unwrap_or(i64::MAX);
+        Some(item.stamp.time.ms().saturating_add(ttl_ms))
+    }
+
+    /// Waits until the archive has each of these writes, or newer ones.
+    async fn wait_stored(&self, writes: Vec<(Key, Stamp)>) -> Result<(), StorageError> {
+        if !self.archive.is_configured() {
+            return Err(StorageError::unavailable(
+                crate::Tier::Archive,
+                "store",
+                NoArchive,
+            ));
+        }
+        self.queue.force();
+        let mut flushed = self.flushed.subscribe();
+        let all_stored = || writes.iter().all(|(key, _)| self.is_archived_now(key));
+        let wait = async {
+            while !all_stored() {
+                if flushed.changed().await.is_err() {
+                    return;
+                }
+                self.queue.force();
+            }
+        };
+        timeout(&*self.env, STORED_PATIENCE, wait)
+            .await
+            .map_err(|elapsed| StorageError::unavailable(crate::Tier::Archive, "store", elapsed))
+    }
+
+    fn is_archived_now(&self, key: &Key) -> bool {
+        let entry = self.l1.peek(key);
+        entry.is_none_or(|entry| !entry.due.contains(Due::ARCHIVE))
+    }
+
+    /// How full the engine is: by bytes and by log records that wait to be stored.
+    pub(super) fn pressure(&self) -> BackpressureLevel {
+        let config = self.config();
+        BackpressureLevel::of(
+            self.fullness(),
+            config.backpressure_warn,
+            config.backpressure_critical,
+        )
+    }
+
+    pub(super) fn fullness(&self) -> f64 {
+        let bytes = self.l1.dirty_bytes() as f64 / self.budget.limit().max(1) as f64;
+        let logged = match (self.wal.is_durable(), self.config().wal_max_items) {
+            (true, Some(max)) => self.outstanding.lock().len() as f64 / max as f64,
+            _ => 0.0,
+        };
+        bytes.max(logged)
+    }
+}
+
+/// `Ack::Stored` on an engine that has no archive.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("Ack::Stored was asked for, and no sql_url is configured")]
+struct NoArchive;

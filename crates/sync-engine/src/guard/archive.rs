@@ -1,0 +1,139 @@
+//! The archive behind a circuit breaker.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+
+use super::cache::CircuitOpen;
+use super::{CircuitBreaker, CircuitConfig, CircuitState};
+use crate::env::SharedEnv;
+use crate::item::key::Key;
+use crate::item::stamp::HlcTime;
+use crate::item::{Leaf, Stored};
+use crate::l3::{ArchiveError, ArchiveStore, KeyRange, MetaKey, Opened, Planner};
+use crate::merkle::node::NodeRow;
+
+/// An [`ArchiveStore`] that is not asked while it is down.
+pub struct GuardedArchive {
+    inner: Arc<dyn ArchiveStore>,
+    breaker: Mutex<CircuitBreaker>,
+    env: SharedEnv,
+}
+
+impl GuardedArchive {
+    /// Guards `inner`.
+    pub fn new(inner: Arc<dyn ArchiveStore>, config: CircuitConfig, env: SharedEnv) -> Self {
+        Self {
+            inner,
+            breaker: Mutex::new(CircuitBreaker::new(config)),
+            env,
+        }
+    }
+
+    /// The breaker's state.
+    pub fn circuit(&self) -> CircuitState {
+        self.breaker.lock().state(self.env.monotonic())
+    }
+
+    async fn call<T>(
+        &self,
+        op: &'static str,
+        work: impl Future<Output = Result<T, ArchiveError>>,
+    ) -> Result<T, ArchiveError> {
+        if !self.breaker.lock().try_acquire(self.env.monotonic()) {
+            let source = Box::new(CircuitOpen);
+            return Err(ArchiveError::Unavailable { op, source });
+        }
+        let result = work.await;
+        let mut breaker = self.breaker.lock();
+        match &result {
+            Err(ArchiveError::Unavailable { .. }) => breaker.on_failure(self.env.monotonic()),
+            // Damage, a stale tree or a closed file are answers: waiting would not help.
+            _ => breaker.on_success(),
+        }
+        result
+    }
+}
+
+#[async_trait]
+impl ArchiveStore for GuardedArchive {
+    async fn open(&self) -> Result<Opened, ArchiveError> {
+        self.call("open", self.inner.open()).await
+    }
+
+    async fn commit(&self, records: Vec<Stored>, plan: Planner) -> Result<Vec<bool>, ArchiveError> {
+        self.call("commit", self.inner.commit(records, plan)).await
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Stored>>, ArchiveError> {
+        self.call("get", self.inner.get_many(keys)).await
+    }
+
+    async fn leaves_of(&self, keys: &[Key]) -> Result<Vec<Option<Leaf>>, ArchiveError> {
+        self.call("leaves", self.inner.leaves_of(keys)).await
+    }
+
+    async fn scan(
+        &self,
+        range: &KeyRange,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Stored>, ArchiveError> {
+        self.call("scan", self.inner.scan(range, limit, bytes_max))
+            .await
+    }
+
+    async fn scan_leaves(
+        &self,
+        range: &KeyRange,
+        limit: usize,
+    ) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
+        self.call("scan leaves", self.inner.scan_leaves(range, limit))
+            .await
+    }
+
+    async fn count_live(&self, range: &KeyRange, now_ms: i64) -> Result<u64, ArchiveError> {
+        self.call("count", self.inner.count_live(range, now_ms))
+            .await
+    }
+
+    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<Stored>, ArchiveError> {
+        self.call("list expired", self.inner.expired(now_ms, limit))
+            .await
+    }
+
+    async fn load_tree(&self) -> Result<(Vec<NodeRow>, u64), ArchiveError> {
+        self.call("load tree", self.inner.load_tree()).await
+    }
+
+    async fn meta(&self, key: MetaKey) -> Result<Option<Vec<u8>>, ArchiveError> {
+        self.call("read meta", self.inner.meta(key)).await
+    }
+
+    async fn set_meta(&self, key: MetaKey, value: Vec<u8>) -> Result<(), ArchiveError> {
+        self.call("write meta", self.inner.set_meta(key, value))
+            .await
+    }
+
+    async fn raise_clock_bound(&self, bound: HlcTime) -> Result<(), ArchiveError> {
+        self.call("raise clock bound", self.inner.raise_clock_bound(bound))
+            .await
+    }
+
+    async fn ping(&self) -> Result<(), ArchiveError> {
+        self.call("ping", self.inner.ping()).await
+    }
+
+    fn is_configured(&self) -> bool {
+        self.inner.is_configured()
+    }
+
+    fn is_exclusive(&self) -> bool {
+        self.inner.is_exclusive()
+    }
+
+    async fn close(&self) -> Result<(), ArchiveError> {
+        self.inner.close().await
+    }
+}

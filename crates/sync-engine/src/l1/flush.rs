@@ -1,0 +1,107 @@
+//! What goes out: dirty entries on their way to the tiers.
+
+use crate::item::Stored;
+use crate::item::key::Key;
+use crate::item::stamp::Stamp;
+use crate::wal::WalPos;
+
+use super::dirty::{Due, Settled};
+use super::{Entry, L1, tag};
+
+/// A snapshot of a dirty entry for the flusher.
+#[derive(Clone, Debug)]
+pub struct Flight {
+    /// The write.
+    pub stored: Stored,
+    /// What is due.
+    pub due: Due,
+    /// Where it is in the log; `None` once the log need not keep it.
+    pub pos: Option<WalPos>,
+    /// Epoch milliseconds until which the cache tier is to keep it.
+    pub cache_until: Option<i64>,
+}
+
+impl L1 {
+    /// The flusher takes a queued key: from here to [`L1::settle`] the entry is in flight.
+    ///
+    /// `None`: it is gone, there is nothing to do, or it is in flight already; then the end of that flight queues it again.
+    pub fn begin_flush(&self, key: &str) -> Option<Flight> {
+        let hash = self.hash(key);
+        self.change(self.shard(hash), 0, |slab| {
+            let at = slab.find(tag(hash), key)?;
+            let mut pin = *slab.pin(at)?;
+            let taken = pin.begin();
+            slab.set_pin(at, Some(pin));
+            // A pin that was taken holds, so that the entry has not moved.
+            taken.then(|| Flight {
+                stored: slab.slots[at].stored.clone(),
+                due: pin.due(),
+                pos: pin.pos(),
+                cache_until: slab.slots[at].cache_until(),
+            })
+        })
+    }
+
+    /// The flusher is done with a key, whether it went well or not: `done` says what the tiers now have of the write
+    /// with this stamp. It counts if the entry still is that write.
+    pub fn settle(&self, key: &str, stamp: Stamp, done: Due) -> Settled {
+        let hash = self.hash(key);
+        let settled = self.change(self.shard(hash), 0, |slab| {
+            // A look-up that began before the flush may have seen the tiers without this write, and now it may be evicted.
+            self.tickets.bump(hash);
+            let at = slab.find(tag(hash), key)?;
+            let mut pin = *slab.pin(at)?;
+            let same = slab.slots[at].stored.stamp() == stamp;
+            let settled = pin.settle(same, done);
+            slab.set_pin(at, Some(pin));
+            Some(settled)
+        });
+        self.trim();
+        settled.unwrap_or_default()
+    }
+
+    /// Drops the entry if it still is the write with this stamp and nothing pins it: its time is over, or it is damaged.
+    pub fn remove_clean(&self, key: &str, stamp: Stamp) -> bool {
+        let hash = self.hash(key);
+        let removed = self.change(self.shard(hash), 0, |slab| {
+            let at = slab.find(tag(hash), key)?;
+            let fits = slab.pin(at).is_none() && slab.slots[at].stored.stamp() == stamp;
+            if fits {
+                self.tickets.bump(hash);
+            }
+            fits.then(|| slab.remove(at))
+        });
+        removed.is_some()
+    }
+
+    /// Calls `f` with the key of every entry that has something due. Keys that become dirty meanwhile may be missed.
+    /// No lock is held while `f` runs.
+    pub fn for_each_dirty(&self, f: &mut dyn FnMut(&Key)) {
+        for shard in self.shards.iter() {
+            let keys: Vec<Key> = {
+                let slab = shard.slab.read();
+                let dirty = slab.pins.iter().zip(&slab.slots);
+                dirty
+                    .filter(|(pin, _)| !pin.due().is_empty())
+                    .map(|(_, slot)| slot.stored.key().clone())
+                    .collect()
+            };
+            keys.iter().for_each(&mut *f);
+        }
+    }
+
+    /// The entries with something due whose key starts with `prefix`, in no order. Looks at pinned entries alone.
+    pub fn prefix_dirty(&self, prefix: &str) -> Vec<Entry> {
+        let mut found = Vec::new();
+        for shard in self.shards.iter() {
+            let slab = shard.slab.read();
+            for (at, pin) in slab.pins.iter().enumerate() {
+                let fits = slab.slots[at].stored.key().starts_with(prefix);
+                if fits && !pin.due().is_empty() {
+                    found.push(slab.entry(at));
+                }
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,176 @@
+//! The one transaction that changes rows.
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::failure::{Because, Failure};
+use super::row::{self, LEAF};
+use super::schema::{CLOCK_BOUND, TREE_SEQ};
+use super::value;
+use crate::item::stamp::HlcTime;
+use crate::item::{Leaf, Stored};
+use crate::l3::{ArchiveError, CommitPlan, CommitView, Planner};
+use crate::merkle::node::NodeWrite;
+
+/// Whether the record to write beats the row, in the words of [`crate::item::decide`]: the empty hash of a tombstone
+/// is smaller than any other.
+const UPSERT: &str = "INSERT INTO items (id, time, origin, live, hash, expires_at, updated_at, version, \
+    content_type, route, redis_ttl, state, batch_id, trace_parent, trace_state, home_instance_id, content) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
+    ON CONFLICT (id) DO UPDATE SET time = excluded.time, origin = excluded.origin, live = excluded.live, \
+    hash = excluded.hash, expires_at = excluded.expires_at, updated_at = excluded.updated_at, \
+    version = excluded.version, content_type = excluded.content_type, route = excluded.route, \
+    redis_ttl = excluded.redis_ttl, state = excluded.state, batch_id = excluded.batch_id, \
+    trace_parent = excluded.trace_parent, trace_state = excluded.trace_state, \
+    home_instance_id = excluded.home_instance_id, content = excluded.content \
+    WHERE (excluded.time, excluded.origin, excluded.live, excluded.hash) > \
+    (items.time, items.origin, items.live, items.hash)";
+
+/// Reads, asks the planner, writes; on any error nothing has changed.
+pub(super) fn commit(
+    conn: &mut Connection,
+    records: &[Stored],
+    plan: Planner,
+) -> Result<Vec<bool>, Failure> {
+    // Immediate: what is read here cannot change before it is written.
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let order = key_order(records);
+    let view = CommitView {
+        olds: old_leaves(&tx, records, &order)?,
+        tree_seq: value::number(&tx, TREE_SEQ)?,
+    };
+    let tree_seq = view.tree_seq;
+    let plan = plan(view)?;
+    if plan.write.len() != records.len() {
+        return Err(wrong_length(plan.write.len(), records.len()).into());
+    }
+    write_rows(&tx, records, &order, &plan)?;
+    write_nodes(&tx, &plan.nodes)?;
+    if plan.tree_seq != tree_seq {
+        value::set_number(&tx, TREE_SEQ, plan.tree_seq)?;
+    }
+    raise_bound(&tx, plan.clock_bound)?;
+    tx.commit()?;
+    Ok(plan.write)
+}
+
+/// Raises the clock bound to `bound`; it never falls.
+pub(super) fn raise_bound(conn: &Connection, bound: HlcTime) -> Result<(), Failure> {
+    match bound.0 > value::number(conn, CLOCK_BOUND)? {
+        true => value::set_number(conn, CLOCK_BOUND, bound.0),
+        false => Ok(()),
+    }
+}
+
+/// The places of the records in key order: neighbours share pages, so sorted access touches each page once.
+fn key_order(records: &[Stored]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..records.len()).collect();
+    order.sort_unstable_by_key(|at| records.get(*at).map(Stored::key));
+    order
+}
+
+fn in_order<'a>(
+    records: &'a [Stored],
+    order: &'a [usize],
+) -> impl Iterator<Item = (usize, &'a Stored)> {
+    order
+        .iter()
+        .filter_map(|at| records.get(*at).map(|record| (*at, record)))
+}
+
+fn old_leaves(
+    tx: &Transaction,
+    records: &[Stored],
+    order: &[usize],
+) -> Result<Vec<Option<Leaf>>, Failure> {
+    let mut select = tx.prepare_cached(&format!("SELECT {LEAF} FROM items WHERE id = ?1"))?;
+    let mut olds = vec![None; records.len()];
+    for (at, record) in in_order(records, order) {
+        let found = select
+            .query_row([record.key().as_str()], |row| Ok(row::leaf(row)))
+            .optional()?;
+        if let (Some(old), Some(found)) = (olds.get_mut(at), found) {
+            *old = Some(found?.1);
+        }
+    }
+    Ok(olds)
+}
+
+fn write_rows(
+    tx: &Transaction,
+    records: &[Stored],
+    order: &[usize],
+    plan: &CommitPlan,
+) -> Result<(), Failure> {
+    let mut upsert = tx.prepare_cached(UPSERT)?;
+    for (at, record) in in_order(records, order) {
+        if plan.write.get(at) == Some(&true) {
+            write_row(&mut upsert, record)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_row(upsert: &mut rusqlite::CachedStatement, record: &Stored) -> Result<(), Failure> {
+    let id = record.key().as_str();
+    let (time, origin) = row::stamp_columns(record.stamp());
+    let empty: &[u8] = &[];
+    let none = None::<&str>;
+    match record {
+        Stored::Tombstone { .. } => upsert.execute(params![
+            id, time, origin, 0, empty, none, 0, 0, 0, 0, none, "", none, none, none, none, empty
+        ])?,
+        Stored::Live(item) => {
+            let (content_type, route, redis_ttl) = row::option_columns(item);
+            upsert.execute(params![
+                id,
+                time,
+                origin,
+                1,
+                item.content_hash.0,
+                item.expires_at,
+                item.updated_at,
+                item.version.cast_signed(),
+                content_type,
+                route,
+                redis_ttl,
+                &*item.state,
+                item.batch_id.as_deref(),
+                item.trace_parent.as_deref(),
+                item.trace_state.as_deref(),
+                item.home_instance_id.as_deref(),
+                &item.content[..],
+            ])?
+        }
+    };
+    Ok(())
+}
+
+fn write_nodes(tx: &Transaction, nodes: &[NodeWrite]) -> Result<(), Failure> {
+    if nodes.is_empty() {
+        return Ok(());
+    }
+    let mut put = tx.prepare_cached(
+        "INSERT INTO merkle (prefix, count, sum, split) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT (prefix) DO UPDATE SET count = excluded.count, sum = excluded.sum, split = excluded.split",
+    )?;
+    let mut delete = tx.prepare_cached("DELETE FROM merkle WHERE prefix = ?1")?;
+    for node in nodes {
+        match node {
+            NodeWrite::Put(node) => {
+                let (count, sum) = row::aggregate_columns(&node.aggregate);
+                put.execute(params![&node.prefix[..], count, sum, node.split])?
+            }
+            NodeWrite::Delete(prefix) => delete.execute([&prefix[..]])?,
+        };
+    }
+    Ok(())
+}
+
+fn wrong_length(planned: usize, records: usize) -> ArchiveError {
+    ArchiveError::Unavailable {
+        op: "commit",
+        source: Box::new(Because(format!(
+            "the plan decides {planned} records of a batch of {records}"
+        ))),
+    }
+}

@@ -1,0 +1,72 @@
+//! What goes wrong in a database thread, before it is known where it happened.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+use crate::l3::ArchiveError;
+
+/// A failure inside a job.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// SQLite said no.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// Already an error of the archive.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+}
+
+/// An error with the file it is about.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", file.display())]
+pub(super) struct AtFile<E: std::error::Error + 'static> {
+    pub(super) file: PathBuf,
+    pub(super) source: E,
+}
+
+/// A sentence that is an error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Because(pub(super) String);
+
+impl Failure {
+    /// The archive's error: a malformed file is damage, everything else may pass.
+    pub(super) fn during(self, op: &'static str, file: &Path) -> ArchiveError {
+        match self {
+            Self::Archive(error) => error,
+            Self::Sqlite(source) => match source.sqlite_error_code() {
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                    ArchiveError::Damaged {
+                        what: file.display().to_string(),
+                        source: source.into(),
+                    }
+                }
+                _ => unavailable(op, file, source),
+            },
+        }
+    }
+}
+
+/// [`ArchiveError::Unavailable`], naming the file.
+pub(super) fn unavailable(
+    op: &'static str,
+    file: &Path,
+    source: impl std::error::Error + Send + Sync + 'static,
+) -> ArchiveError {
+    ArchiveError::Unavailable {
+        op,
+        source: Box::new(AtFile {
+            file: file.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// [`ArchiveError::Damaged`], in words.
+pub(super) fn damaged(what: impl Into<String>, how: impl Into<String>) -> ArchiveError {
+    ArchiveError::Damaged {
+        what: what.into(),
+        source: Box::new(Because(how.into())),
+    }
+}

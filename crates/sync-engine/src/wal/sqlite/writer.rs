@@ -1,0 +1,211 @@
+//! The one thread that touches the file: takes what is queued, writes it in one transaction, wakes all who wait.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use super::file::LogFile;
+use super::row::{Pack, Row};
+use super::{GROUP_BYTES, READ_BYTES, Shared};
+use crate::item::Stored;
+use crate::wal::{WalError, WalPos};
+
+/// An answer that is awaited, unless its caller went away.
+pub type Reply<T> = oneshot::Sender<Result<T, WalError>>;
+
+/// Records to append.
+pub struct Append {
+    /// The records, packed.
+    pub packs: Vec<Pack>,
+    /// Who waits for the first position.
+    pub reply: Reply<WalPos>,
+    /// Room in the queue, given back once written.
+    pub room: OwnedSemaphorePermit,
+}
+
+/// What the thread is asked.
+pub enum Job {
+    /// Append records.
+    Append(Append),
+    /// Read up to `limit` records from `pos` on.
+    Read {
+        /// The first position asked for.
+        pos: WalPos,
+        /// How many at the most.
+        limit: usize,
+        /// Who waits.
+        reply: Reply<Vec<(WalPos, Stored)>>,
+    },
+    /// There is something to free and perhaps no append to do it with.
+    Wake,
+    /// Finish.
+    Close(Reply<()>),
+    /// Makes the next write fail.
+    #[cfg(test)]
+    FillUp(Reply<()>),
+}
+
+/// The thread's state.
+pub struct Writer {
+    file: LogFile,
+    shared: Arc<Shared>,
+    /// Why nothing is written any more.
+    poison: Option<String>,
+}
+
+impl Writer {
+    /// A writer of this file.
+    pub fn new(file: LogFile, shared: Arc<Shared>) -> Self {
+        Self {
+            file,
+            shared,
+            poison: None,
+        }
+    }
+
+    /// Works until it is told to close, or nobody can ask any more.
+    pub fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        let mut close = None;
+        let mut group = Vec::new();
+        while close.is_none() {
+            let Some(job) = jobs.blocking_recv() else {
+                break;
+            };
+            close = self.take(job, &mut group);
+            while close.is_none() && bytes_of(&group) < GROUP_BYTES {
+                let Ok(job) = jobs.try_recv() else { break };
+                close = self.take(job, &mut group);
+            }
+            self.write(std::mem::take(&mut group));
+            self.tidy(&jobs);
+        }
+        let shared = self.shared.clone();
+        let closed = self.close();
+        // The lock goes before the answer, so that the log can be opened again at once.
+        shared.release();
+        match (close, closed) {
+            (Some(reply), closed) => drop(reply.send(closed)),
+            (None, Err(error)) => tracing::error!(%error, "the log was not closed cleanly"),
+            (None, Ok(())) => {}
+        }
+    }
+
+    /// Does what can be done at once; an append joins the group.
+    fn take(&mut self, job: Job, group: &mut Vec<Append>) -> Option<Reply<()>> {
+        match job {
+            Job::Append(append) => group.push(append),
+            Job::Read { pos, limit, reply } => drop(reply.send(self.read(pos, limit))),
+            Job::Wake => self.shared.woken(),
+            Job::Close(reply) => return Some(reply),
+            #[cfg(test)]
+            Job::FillUp(reply) => drop(reply.send(self.file.fill_up().map_err(WalError::from))),
+        }
+        None
+    }
+
+    fn write(&mut self, group: Vec<Append>) {
+        if group.is_empty() {
+            return;
+        }
+        let mut replies = Vec::with_capacity(group.len());
+        let mut rows = Vec::new();
+        let mut first = self.file.next();
+        for append in group {
+            replies.push((first, append.reply, append.room));
+            first += append
+                .packs
+                .iter()
+                .map(|pack| u64::from(pack.count))
+                .sum::<u64>();
+            join(&mut rows, append.packs);
+        }
+        if self.poison.is_none() {
+            match self.file.append(rows, self.shared.floor()) {
+                Ok(()) => self.shared.committed(self.file.next()),
+                Err(error) => self.poisoned(&error),
+            }
+        }
+        for (first, reply, room) in replies {
+            drop(room);
+            drop(reply.send(match &self.poison {
+                None => Ok(first),
+                Some(cause) => Err(WalError::Poisoned(cause.clone())),
+            }));
+        }
+    }
+
+    fn poisoned(&mut self, error: &rusqlite::Error) {
+        tracing::error!(%error, "a write to the log failed; it takes no more writes");
+        self.poison = Some(error.to_string());
+    }
+
+    /// What nobody waits for, while nobody waits: copies pages back, frees.
+    fn tidy(&mut self, jobs: &mpsc::Receiver<Job>) {
+        while self.poison.is_none() {
+            let done = if self.file.wants_checkpoint() {
+                self.file.checkpoint().map(|()| true)
+            } else if jobs.is_empty() {
+                self.file.free(self.shared.floor())
+            } else {
+                Ok(false)
+            };
+            match done {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => self.poisoned(&error),
+            }
+        }
+    }
+
+    fn read(&self, pos: WalPos, limit: usize) -> Result<Vec<(WalPos, Stored)>, WalError> {
+        let pos = pos.max(self.shared.floor());
+        let mut found = Vec::new();
+        if limit == 0 || pos >= self.file.next() {
+            return Ok(found);
+        }
+        let (mut bytes, mut fault) = (0, None);
+        self.file.rows_from(pos, |row: Row| {
+            bytes += row.records.len();
+            match row.records() {
+                Ok(records) => found.extend(records.into_iter().filter(|(at, _)| *at >= pos)),
+                Err(error) => fault = Some(error),
+            }
+            fault.is_none() && found.len() < limit && bytes < READ_BYTES
+        })?;
+        match fault {
+            // What stands before the damage is given first.
+            Some(error) if found.is_empty() => Err(self.shared.damaged(error)),
+            _ => {
+                found.truncate(limit);
+                Ok(found)
+            }
+        }
+    }
+
+    fn close(self) -> Result<(), WalError> {
+        match self.poison {
+            Some(cause) => Err(WalError::Poisoned(cause)),
+            None => Ok(self.file.close(self.shared.floor())?),
+        }
+    }
+}
+
+fn bytes_of(group: &[Append]) -> usize {
+    group
+        .iter()
+        .flat_map(|append| &append.packs)
+        .map(|pack| pack.bytes.len())
+        .sum()
+}
+
+/// Adds packs to the rows to write: small ones share a row.
+fn join(rows: &mut Vec<Pack>, packs: Vec<Pack>) {
+    for pack in packs {
+        match rows.last_mut() {
+            Some(row) if row.bytes.len() + pack.bytes.len() <= super::ROW_BYTES => {
+                row.append(&pack)
+            }
+            _ => rows.push(pack),
+        }
+    }
+}
