@@ -51,6 +51,9 @@ pub enum RepairError {
     /// The peer answers, and nothing comes of it.
     #[error("the peer's answers make no progress")]
     NoProgress,
+    /// The engine is stopping.
+    #[error("the engine is stopping")]
+    Stopped,
     /// The position of a fill could not be kept.
     #[error("cursors: {0}")]
     Cursors(#[from] CursorError),
