@@ -36,6 +36,7 @@ use self::mesh::Mesh;
 use self::place::Directory;
 use self::report::Report;
 use self::screen::Screen;
+use crate::cli::Failure;
 use crate::shutdown::Signals;
 
 /// How many nodes there are.
@@ -51,7 +52,7 @@ fn node_id(node: usize) -> String {
 
 /// Start three nodes on this machine, cut and kill them, and prove that nothing is lost.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub struct Options {
+pub struct Demo {
     /// Where the nodes keep their data; must be empty or missing. [default: a temporary directory]
     #[arg(long)]
     pub dir: Option<PathBuf>,
@@ -69,28 +70,38 @@ pub struct Options {
     pub once: bool,
 }
 
-/// Runs the demo to its end, or until it is interrupted; gives the exit code of the process.
-pub async fn run(options: Options) -> ExitCode {
-    let screen = Screen::default();
-    let mut report = Report::default();
-    if let Err(error) = stage(&options, &screen, &mut report).await {
-        screen.line(&format!("error: {error}"));
-        report.error = Some(error.to_string());
+impl Demo {
+    /// Runs the demo to its end, or until it is interrupted; gives the exit code of the process.
+    ///
+    /// # Errors
+    /// The system gives no threads. Whatever else goes wrong is in the result.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        Ok(runtime.block_on(self.play()))
     }
-    report.close();
-    if options.once {
-        let line = serde_json::to_string(&report).unwrap_or_default();
-        // A reader that is gone reads nothing.
-        writeln!(std::io::stdout(), "{line}").ok();
-    }
-    match report.ok {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
+
+    async fn play(self) -> ExitCode {
+        let screen = Screen::default();
+        let mut report = Report::default();
+        if let Err(error) = stage(&self, &screen, &mut report).await {
+            screen.line(&format!("error: {error}"));
+            report.error = Some(error.to_string());
+        }
+        report.close();
+        if self.once {
+            let line = serde_json::to_string(&report).unwrap_or_default();
+            // A reader that is gone reads nothing.
+            writeln!(std::io::stdout(), "{line}").ok();
+        }
+        match report.ok {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
+        }
     }
 }
 
 /// Everything that needs the directory and the nodes: from the first port to the last process.
-async fn stage(options: &Options, screen: &Screen, report: &mut Report) -> Result<(), DemoError> {
+async fn stage(options: &Demo, screen: &Screen, report: &mut Report) -> Result<(), DemoError> {
     let mut signals = Signals::listen().map_err(DemoError::Signals)?;
     let items = data::read(options.data.as_deref())?;
     let addresses = place::addresses(options.base_port)?;
@@ -143,7 +154,7 @@ fn keep_for_inspection(error: &DemoError, directory: &mut Directory, screen: &Sc
 }
 
 /// What can be done with the nodes while they run.
-fn invite(mesh: &Mesh, options: &Options, screen: &Screen) {
+fn invite(mesh: &Mesh, options: &Demo, screen: &Screen) {
     screen.chapter("The nodes stay up until Ctrl-C");
     let rows: Vec<Vec<String>> = mesh
         .nodes()

@@ -58,7 +58,8 @@ impl SharedStreams {
         let mut news = self.news.subscribe();
         let read = self.store.lock().resolve(read);
         loop {
-            let found = self.store.lock().read(&read);
+            let look = self.store.lock().look(&read);
+            let found = look.finish();
             if !found.is_empty() {
                 return found;
             }

@@ -180,3 +180,20 @@ pub trait ArchiveStore: Send + Sync {
     /// Closes files and connections. Further calls fail with [`ArchiveError::Closed`].
     async fn close(&self) -> Result<(), ArchiveError>;
 }
+
+impl From<ArchiveError> for crate::error::StorageError {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Unavailable { op, source } => {
+                Self::unavailable(crate::error::Tier::Archive, op, source)
+            }
+            ArchiveError::Damaged { what, source } => {
+                Self::damaged(crate::error::Tier::Archive, what, source)
+            }
+            ArchiveError::InUse { what } => Self::InUse { what },
+            error @ (ArchiveError::TreeOutdated | ArchiveError::Closed) => {
+                Self::unavailable(crate::error::Tier::Archive, "commit", error)
+            }
+        }
+    }
+}
