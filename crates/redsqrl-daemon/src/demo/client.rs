@@ -54,10 +54,19 @@ impl Client {
     ///
     /// # Errors
     /// It does not answer.
-    pub async fn connect(node: usize, addresses: Addresses, oracle: SharedOracle) -> Result<Self, DemoError> {
+    pub async fn connect(
+        node: usize,
+        addresses: Addresses,
+        oracle: SharedOracle,
+    ) -> Result<Self, DemoError> {
         let connection = connect(addresses.resp).await;
         let connection = connection.map_err(|error| failed(node, "connect", &error))?;
-        Ok(Self { node, addresses, oracle, connection })
+        Ok(Self {
+            node,
+            addresses,
+            oracle,
+            connection,
+        })
     }
 
     /// Writes all of it in one go, in this order; says for each what became of it.
@@ -74,9 +83,15 @@ impl Client {
         }
         let tickets: Vec<Ticket> = {
             let mut oracle = self.oracle.lock();
-            writes.iter().map(|(key, value)| oracle.begin(key, value.clone(), self.node)).collect()
+            writes
+                .iter()
+                .map(|(key, value)| oracle.begin(key, value.clone(), self.node))
+                .collect()
         };
-        let answers = self.connection.send_packed_commands(&pipeline, 0, writes.len()).await;
+        let answers = self
+            .connection
+            .send_packed_commands(&pipeline, 0, writes.len())
+            .await;
         let answers = answers.map_err(|error| failed(self.node, "write", &error))?;
         let mut oracle = self.oracle.lock();
         let outcomes = tickets.iter().zip(answers).map(|(ticket, answer)| {
@@ -98,12 +113,17 @@ impl Client {
     /// The connection died, or the node refused something.
     pub async fn write_all(&mut self, writes: &[Write]) -> Result<(), DemoError> {
         let outcomes = self.write(writes).await?;
-        let refused = outcomes.into_iter().zip(writes).find(|(outcome, _)| *outcome != Outcome::Done);
+        let refused = outcomes
+            .into_iter()
+            .zip(writes)
+            .find(|(outcome, _)| *outcome != Outcome::Done);
         match refused {
             None => Ok(()),
-            Some((outcome, (key, _))) => {
-                Err(DemoError::Node { node: self.node, op: "write", why: format!("{key}: {outcome:?}") })
-            }
+            Some((outcome, (key, _))) => Err(DemoError::Node {
+                node: self.node,
+                op: "write",
+                why: format!("{key}: {outcome:?}"),
+            }),
         }
     }
 
@@ -112,7 +132,10 @@ impl Client {
     /// # Errors
     /// The node does not answer, or not as it should.
     pub async fn put_stamped(&self, key: &str, value: Bytes) -> Result<Stamp, DemoError> {
-        let ticket = self.oracle.lock().begin(key, Some(value.clone()), self.node);
+        let ticket = self
+            .oracle
+            .lock()
+            .begin(key, Some(value.clone()), self.node);
         let answer = self.ask("PUT", &http::item_path(key), &value).await?;
         let stamp = answer.header("x-redsqrl-stamp").and_then(Stamp::parse);
         match (answer.status, stamp) {
@@ -144,18 +167,37 @@ impl Client {
     /// The node does not answer, or not as it should.
     pub async fn root(&self) -> Result<String, DemoError> {
         let answer = self.ask("GET", "/v1/merkle", b"").await?;
-        let root = answer.json().get("root").and_then(|root| root.as_str().map(str::to_string));
+        let root = answer
+            .json()
+            .get("root")
+            .and_then(|root| root.as_str().map(str::to_string));
         root.ok_or_else(|| self.unexpected("GET /v1/merkle", &answer))
     }
 
-    async fn ask(&self, method: &'static str, path: &str, body: &[u8]) -> Result<http::Answer, DemoError> {
+    async fn ask(
+        &self,
+        method: &'static str,
+        path: &str,
+        body: &[u8],
+    ) -> Result<http::Answer, DemoError> {
         let answer = http::ask(self.addresses.http, method, path, body, ANSWER_LIMIT).await;
-        answer.map_err(|error| DemoError::Node { node: self.node, op: method, why: error.to_string() })
+        answer.map_err(|error| DemoError::Node {
+            node: self.node,
+            op: method,
+            why: error.to_string(),
+        })
     }
 
     fn unexpected(&self, op: &'static str, answer: &http::Answer) -> DemoError {
-        let body: String = String::from_utf8_lossy(&answer.body).chars().take(200).collect();
-        DemoError::Node { node: self.node, op, why: format!("answered {} {body}", answer.status) }
+        let body: String = String::from_utf8_lossy(&answer.body)
+            .chars()
+            .take(200)
+            .collect();
+        DemoError::Node {
+            node: self.node,
+            op,
+            why: format!("answered {} {body}", answer.status),
+        }
     }
 
     /// The values of these keys, in the same order.
@@ -169,8 +211,10 @@ impl Client {
             part.iter().for_each(|key| {
                 command.arg(key);
             });
-            let answer: Vec<Option<Vec<u8>>> =
-                command.query_async(&mut self.connection).await.map_err(|error| failed(self.node, "MGET", &error))?;
+            let answer: Vec<Option<Vec<u8>>> = command
+                .query_async(&mut self.connection)
+                .await
+                .map_err(|error| failed(self.node, "MGET", &error))?;
             values.extend(answer.into_iter().map(|value| value.map(Bytes::from)));
         }
         Ok(values)
@@ -186,8 +230,10 @@ impl Client {
         loop {
             let mut command = redis::cmd("SCAN");
             command.arg(&cursor).arg("COUNT").arg(1000);
-            let (next, page): (String, Vec<String>) =
-                command.query_async(&mut self.connection).await.map_err(|error| failed(self.node, "SCAN", &error))?;
+            let (next, page): (String, Vec<String>) = command
+                .query_async(&mut self.connection)
+                .await
+                .map_err(|error| failed(self.node, "SCAN", &error))?;
             keys.extend(page);
             if next == "0" {
                 return Ok(keys);
@@ -205,8 +251,11 @@ impl Client {
         let unlisted = also.iter().filter(|key| !listed.contains(*key));
         let keys: Vec<String> = listed.iter().chain(unlisted).cloned().collect();
         let values = self.read(&keys).await?;
-        let items: HashMap<String, Bytes> =
-            keys.into_iter().zip(values).filter_map(|(key, value)| Some((key, value?))).collect();
+        let items: HashMap<String, Bytes> = keys
+            .into_iter()
+            .zip(values)
+            .filter_map(|(key, value)| Some((key, value?)))
+            .collect();
         let unlisted = items.keys().filter(|key| !listed.contains(*key)).count();
         Ok(Holdings { items, unlisted })
     }
@@ -225,11 +274,17 @@ async fn connect(at: SocketAddr) -> redis::RedisResult<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(Duration::from_secs(5)))
         .set_response_timeout(Some(ANSWER_LIMIT));
-    redis::Client::open(format!("redis://{at}"))?.get_multiplexed_async_connection_with_config(&config).await
+    redis::Client::open(format!("redis://{at}"))?
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
 }
 
 fn failed(node: usize, op: &'static str, error: &redis::RedisError) -> DemoError {
-    DemoError::Node { node, op, why: error.to_string() }
+    DemoError::Node {
+        node,
+        op,
+        why: error.to_string(),
+    }
 }
 
 fn judged(answer: Value) -> Outcome {

@@ -32,7 +32,10 @@ pub type Items = Vec<(String, Bytes)>;
 /// A file that cannot be read, or a line that is no item.
 pub fn read(file: Option<&Path>) -> Result<Items, DemoError> {
     let Some(path) = file else {
-        return items("the cities", decoded(CITIES).map_err(|source| broken(Path::new("the cities"), source))?);
+        return items(
+            "the cities",
+            decoded(CITIES).map_err(|source| broken(Path::new("the cities"), source))?,
+        );
     };
     let opened = std::fs::File::open(path).map_err(|source| broken(path, source))?;
     let reader = decoded(opened).map_err(|source| broken(path, source))?;
@@ -40,13 +43,18 @@ pub fn read(file: Option<&Path>) -> Result<Items, DemoError> {
 }
 
 fn broken(path: &Path, source: std::io::Error) -> DemoError {
-    DemoError::File { path: path.to_path_buf(), source }
+    DemoError::File {
+        path: path.to_path_buf(),
+        source,
+    }
 }
 
 fn decoded<'a>(source: impl Read + 'a) -> std::io::Result<Box<dyn BufRead + 'a>> {
     let mut reader = BufReader::new(source);
     if reader.fill_buf()?.starts_with(&ZSTD_MAGIC) {
-        return Ok(Box::new(BufReader::new(zstd::stream::read::Decoder::with_buffer(reader)?)));
+        return Ok(Box::new(BufReader::new(
+            zstd::stream::read::Decoder::with_buffer(reader)?,
+        )));
     }
     Ok(Box::new(reader))
 }
@@ -56,9 +64,15 @@ fn items(what: &str, mut reader: impl BufRead) -> Result<Items, DemoError> {
     let mut seen = std::collections::HashSet::new();
     let mut line = Vec::new();
     for number in 1.. {
-        let fault = |why: String| DemoError::Data { what: what.to_string(), line: number, why };
+        let fault = |why: String| DemoError::Data {
+            what: what.to_string(),
+            line: number,
+            why,
+        };
         line.clear();
-        let read = (&mut reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
+        let read = (&mut reader)
+            .take(LINE_BYTES_MAX)
+            .read_until(b'\n', &mut line);
         if read.map_err(|error| fault(error.to_string()))? == 0 {
             break;
         }
@@ -67,7 +81,9 @@ fn items(what: &str, mut reader: impl BufRead) -> Result<Items, DemoError> {
         }
         let (id, content) = ndjson::read(&line).map_err(|error| fault(error.to_string()))?;
         if id.starts_with(OWN_PREFIX) {
-            return Err(fault(format!("ids that begin with `{OWN_PREFIX}` are the demo's own")));
+            return Err(fault(format!(
+                "ids that begin with `{OWN_PREFIX}` are the demo's own"
+            )));
         }
         if !seen.insert(id.clone()) {
             return Err(fault(format!("the id {id} stands there twice")));
@@ -103,7 +119,9 @@ mod tests {
     fn bad_data_says_where() {
         let message = |text: &str| items("x", text.as_bytes()).unwrap_err().to_string();
         assert!(message("{\"id\":\"a\",\"content\":1}\n\nnonsense\n").starts_with("x, line 3: "));
-        assert!(message("{\"id\":\"a\",\"content\":1}\n{\"id\":\"a\",\"content\":2}").contains("twice"));
+        assert!(
+            message("{\"id\":\"a\",\"content\":1}\n{\"id\":\"a\",\"content\":2}").contains("twice")
+        );
         assert!(message("{\"id\":\"demo.a\",\"content\":1}").contains("demo's own"));
         assert!(message("").contains("at least"));
     }

@@ -30,7 +30,9 @@ pub enum DemoError {
         why: String,
     },
     /// Somebody else listens there.
-    #[error("port {port} is taken ({source}); choose another --base-port, or leave it out and free ports are found")]
+    #[error(
+        "port {port} is taken ({source}); choose another --base-port, or leave it out and free ports are found"
+    )]
     Port {
         /// The port.
         port: u16,

@@ -25,7 +25,10 @@ impl Answer {
     /// The value of a header; `name` in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The body as JSON; null when it is something else.
@@ -39,7 +42,13 @@ impl Answer {
 ///
 /// # Errors
 /// The connection's, `TimedOut`, or `InvalidData` for an answer that is no HTTP.
-pub async fn ask(at: SocketAddr, method: &str, path: &str, body: &[u8], limit: Duration) -> std::io::Result<Answer> {
+pub async fn ask(
+    at: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &[u8],
+    limit: Duration,
+) -> std::io::Result<Answer> {
     let exchange = async {
         let mut stream = TcpStream::connect(at).await?;
         let head = format!(
@@ -50,7 +59,10 @@ pub async fn ask(at: SocketAddr, method: &str, path: &str, body: &[u8], limit: D
         request.extend_from_slice(body);
         stream.write_all(&request).await?;
         let mut answer = Vec::new();
-        stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await?;
+        stream
+            .take(ANSWER_BYTES_MAX)
+            .read_to_end(&mut answer)
+            .await?;
         parse(&answer)
     };
     tokio::time::timeout(limit, exchange).await?
@@ -62,7 +74,9 @@ pub fn item_path(id: &str) -> String {
     let mut path = String::from("/v1/items/");
     for byte in id.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => path.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => {
+                path.push(char::from(byte))
+            }
             _ => path.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -71,12 +85,17 @@ pub fn item_path(id: &str) -> String {
 
 fn parse(answer: &[u8]) -> std::io::Result<Answer> {
     let wrong = |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, what.to_string());
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").ok_or_else(|| wrong("no end of the head"))?;
+    let end = answer
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .ok_or_else(|| wrong("no end of the head"))?;
     let (head, body) = answer.split_at(end);
     let head = std::str::from_utf8(head).map_err(|_| wrong("a head that is no text"))?;
     let mut lines = head.split("\r\n");
     let first = lines.next().unwrap_or_default();
-    let status = first.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+    let status = first
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3)?.parse().ok());
     let headers: Vec<(String, String)> = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_string()))
@@ -86,7 +105,8 @@ fn parse(answer: &[u8]) -> std::io::Result<Answer> {
         headers,
         body: Bytes::copy_from_slice(body.get(4..).unwrap_or_default()),
     };
-    let length = answer.header("content-length").and_then(|length| length.parse().ok());
+    let length = answer.header("content-length");
+    let length: Option<usize> = length.and_then(|length| length.parse().ok());
     match length {
         Some(length) if answer.body.len() != length => Err(wrong("a body cut short")),
         _ => Ok(answer),
@@ -99,10 +119,27 @@ mod tests {
 
     #[test]
     fn answers_are_read() {
-        let answer = parse(b"HTTP/1.1 200 OK\r\nX-Redsqrl-Stamp: 1.2@ff\r\nContent-Length: 2\r\n\r\n\xff\n").unwrap();
-        assert_eq!((answer.status, answer.header("x-redsqrl-stamp"), &answer.body[..]), (200, Some("1.2@ff"), &b"\xff\n"[..]));
-        assert_eq!(parse(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap().status, 204);
-        for wrong in [&b""[..], b"HTTP/1.1 200 OK\r\n", b"SSH-2.0\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab"] {
+        let answer =
+            parse(b"HTTP/1.1 200 OK\r\nX-Redsqrl-Stamp: 1.2@ff\r\nContent-Length: 2\r\n\r\n\xff\n")
+                .unwrap();
+        assert_eq!(
+            (
+                answer.status,
+                answer.header("x-redsqrl-stamp"),
+                &answer.body[..]
+            ),
+            (200, Some("1.2@ff"), &b"\xff\n"[..])
+        );
+        assert_eq!(
+            parse(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap().status,
+            204
+        );
+        for wrong in [
+            &b""[..],
+            b"HTTP/1.1 200 OK\r\n",
+            b"SSH-2.0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab",
+        ] {
             assert!(parse(wrong).is_err());
         }
     }

@@ -27,7 +27,11 @@ impl Link {
         let address = listener.local_addr()?;
         let (open, watched) = watch::channel(true);
         let accepting = tokio::spawn(accept(listener, target, watched));
-        Ok(Self { address, open, accepting })
+        Ok(Self {
+            address,
+            open,
+            accepting,
+        })
     }
 
     /// Where it begins.
@@ -102,7 +106,9 @@ mod tests {
 
     async fn answers(stream: &mut TcpStream) -> bool {
         let mut answer = [0; 2];
-        stream.write_all(b"hi").await.is_ok() && stream.read_exact(&mut answer).await.is_ok() && &answer == b"hi"
+        stream.write_all(b"hi").await.is_ok()
+            && stream.read_exact(&mut answer).await.is_ok()
+            && &answer == b"hi"
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use super::client::{Client, SharedOracle};
 use super::error::DemoError;
 use super::link::Link;
 use super::oracle::Verdict;
-use super::place::{self, Addresses};
+use super::place::Addresses;
 use super::process::NodeProcess;
 use super::{NAMES, NODES};
 
@@ -31,10 +31,17 @@ impl Mesh {
     ///
     /// # Errors
     /// What a node, a port or a file says.
-    pub async fn start(directory: &std::path::Path, addresses: &[Addresses]) -> Result<Self, DemoError> {
+    pub async fn start(
+        directory: &std::path::Path,
+        addresses: &[Addresses],
+    ) -> Result<Self, DemoError> {
         let mut links = Vec::new();
         for reader in 0..NODES {
-            for (source, target) in addresses.iter().enumerate().filter(|(source, _)| *source != reader) {
+            for (source, target) in addresses
+                .iter()
+                .enumerate()
+                .filter(|(source, _)| *source != reader)
+            {
                 let link = Link::to(target.resp).await.map_err(DemoError::Listen)?;
                 links.push((reader, source, link));
             }
@@ -42,12 +49,21 @@ impl Mesh {
         let mut nodes = Vec::new();
         for (index, own) in addresses.iter().enumerate() {
             let ways = links.iter().filter(|(reader, ..)| *reader == index);
-            let ways: Vec<_> = ways.map(|(_, source, link)| (*source, link.address())).collect();
+            let ways: Vec<_> = ways
+                .map(|(_, source, link)| (*source, link.address()))
+                .collect();
             nodes.push(NodeProcess::prepare(index, *own, directory, &ways)?);
         }
         let oracle = SharedOracle::default();
-        let mut mesh = Self { nodes, links, clients: Vec::new(), oracle };
-        mesh.start_nodes(addresses).await.inspect_err(|_| mesh.show_logs())?;
+        let mut mesh = Self {
+            nodes,
+            links,
+            clients: Vec::new(),
+            oracle,
+        };
+        mesh.start_nodes(addresses)
+            .await
+            .inspect_err(|_| mesh.show_logs())?;
         Ok(mesh)
     }
 
@@ -57,7 +73,8 @@ impl Mesh {
         }
         for (index, (node, own)) in self.nodes.iter_mut().zip(addresses).enumerate() {
             node.ready().await?;
-            self.clients.push(Client::connect(index, *own, Arc::clone(&self.oracle)).await?);
+            self.clients
+                .push(Client::connect(index, *own, Arc::clone(&self.oracle)).await?);
         }
         Ok(())
     }
@@ -91,7 +108,10 @@ impl Mesh {
 
     /// Cuts every way for which this says so: who reads, whom it reads from.
     pub fn cut(&self, which: impl Fn(usize, usize) -> bool) {
-        let doomed = self.links.iter().filter(|(reader, source, _)| which(*reader, *source));
+        let doomed = self
+            .links
+            .iter()
+            .filter(|(reader, source, _)| which(*reader, *source));
         doomed.for_each(|(.., link)| link.cut());
     }
 
@@ -105,7 +125,10 @@ impl Mesh {
     /// # Errors
     /// The system does not let us.
     pub fn kill(&mut self, node: usize) -> Result<(), DemoError> {
-        self.nodes.get_mut(node).ok_or_else(|| unknown(node))?.kill()
+        self.nodes
+            .get_mut(node)
+            .ok_or_else(|| unknown(node))?
+            .kill()
     }
 
     /// Starts a node again, waits until it serves, and connects to it.
@@ -142,7 +165,11 @@ impl Mesh {
     ///
     /// # Errors
     /// `Late`, with the roots that were seen last.
-    pub async fn roots_when(&mut self, what: &str, wanted: impl Fn(&[String]) -> bool) -> Result<Duration, DemoError> {
+    pub async fn roots_when(
+        &mut self,
+        what: &str,
+        wanted: impl Fn(&[String]) -> bool,
+    ) -> Result<Duration, DemoError> {
         let began = Instant::now();
         loop {
             let roots = self.roots().await?;
@@ -150,8 +177,16 @@ impl Mesh {
                 return Ok(began.elapsed());
             }
             if began.elapsed() > EQUAL_LIMIT {
-                let seen = roots.iter().map(|root| short(root)).collect::<Vec<_>>().join(" ");
-                return Err(DemoError::Late { what: what.to_string(), limit: EQUAL_LIMIT, seen });
+                let seen = roots
+                    .iter()
+                    .map(|root| short(root))
+                    .collect::<Vec<_>>()
+                    .join(" ");
+                return Err(DemoError::Late {
+                    what: what.to_string(),
+                    limit: EQUAL_LIMIT,
+                    seen,
+                });
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -172,7 +207,11 @@ impl Mesh {
         }
         let verdict = self.oracle.lock().judge(&found);
         let counts = found.iter().map(|items| items.len()).collect();
-        Ok(Audit { verdict, counts, unlisted })
+        Ok(Audit {
+            verdict,
+            counts,
+            unlisted,
+        })
     }
 
     /// Stops all nodes; whether each did so by itself and without a complaint.
@@ -196,7 +235,11 @@ impl Mesh {
 }
 
 fn unknown(node: usize) -> DemoError {
-    DemoError::Node { node, op: "find", why: "there is no such node".into() }
+    DemoError::Node {
+        node,
+        op: "find",
+        why: "there is no such node".into(),
+    }
 }
 
 /// What a full reading of all nodes has shown.

@@ -47,7 +47,10 @@ const NAMES: [&str; NODES] = ["A", "B", "C"];
 
 /// The name of a node in the mesh.
 fn node_id(node: usize) -> String {
-    format!("demo.node.{}", NAMES.get(node).copied().unwrap_or("?").to_lowercase())
+    format!(
+        "demo.node.{}",
+        NAMES.get(node).copied().unwrap_or("?").to_lowercase()
+    )
 }
 
 /// Start three nodes on this machine, cut and kill them, and prove that nothing is lost.
@@ -76,7 +79,9 @@ impl Demo {
     /// # Errors
     /// The system gives no threads. Whatever else goes wrong is in the result.
     pub fn run(self) -> Result<ExitCode, Failure> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?;
         Ok(runtime.block_on(self.play()))
     }
 
@@ -115,7 +120,8 @@ async fn stage(options: &Demo, screen: &Screen, report: &mut Report) -> Result<(
         () = signals.stop() => Err(DemoError::Interrupted),
     };
     drop(waiting);
-    let mut mesh = started.inspect_err(|error| keep_for_inspection(error, &mut directory, screen))?;
+    let mut mesh =
+        started.inspect_err(|error| keep_for_inspection(error, &mut directory, screen))?;
     let told = tokio::select! {
         told = story::tell(&mut mesh, &items, screen, report) => told,
         () = signals.stop() => Err(DemoError::Interrupted),
@@ -130,7 +136,10 @@ async fn stage(options: &Demo, screen: &Screen, report: &mut Report) -> Result<(
     }
     if !report.checks.iter().all(|check| check.ok) {
         directory.keep();
-        screen.line(&format!("some checks failed; the data stays in {}", directory.path().display()));
+        screen.line(&format!(
+            "some checks failed; the data stays in {}",
+            directory.path().display()
+        ));
     }
     if !options.once {
         invite(&mesh, options, screen);
@@ -149,7 +158,10 @@ async fn stage(options: &Demo, screen: &Screen, report: &mut Report) -> Result<(
 fn keep_for_inspection(error: &DemoError, directory: &mut Directory, screen: &Screen) {
     if !matches!(error, DemoError::Interrupted) {
         directory.keep();
-        screen.line(&format!("the data and the logs stay in {}", directory.path().display()));
+        screen.line(&format!(
+            "the data and the logs stay in {}",
+            directory.path().display()
+        ));
     }
 }
 
@@ -160,7 +172,12 @@ fn invite(mesh: &Mesh, options: &Demo, screen: &Screen) {
         .nodes()
         .map(|(name, at, pid)| {
             let pid = pid.map_or(String::new(), |pid| pid.to_string());
-            vec![name.to_string(), format!("redis://{}", at.resp), format!("http://{}", at.http), pid]
+            vec![
+                name.to_string(),
+                format!("redis://{}", at.resp),
+                format!("http://{}", at.http),
+                pid,
+            ]
         })
         .collect();
     screen.table(&["node", "Redis protocol", "HTTP", "process"], &rows);
@@ -171,11 +188,21 @@ fn invite(mesh: &Mesh, options: &Demo, screen: &Screen) {
     screen.line("");
     screen.line("  Try:");
     let (resp, http) = (second.resp.port(), first.http);
-    screen.line(&format!("    curl -i -X PUT http://{http}/v1/items/hello.world -d '{{\"from\": \"A\"}}'"));
-    screen.line(&format!("    curl -i http://{}/v1/items/hello.world", second.http));
+    screen.line(&format!(
+        "    curl -i -X PUT http://{http}/v1/items/hello.world -d '{{\"from\": \"A\"}}'"
+    ));
+    screen.line(&format!(
+        "    curl -i http://{}/v1/items/hello.world",
+        second.http
+    ));
     screen.line(&format!("    redis-cli -p {resp} get hello.world"));
-    screen.line(&format!("    curl 'http://{http}/v1/items?prefix=geo.fr.&limit=3&content=true'"));
-    screen.line(&format!("    curl http://{http}/v1/merkle; curl http://{}/v1/merkle", second.http));
+    screen.line(&format!(
+        "    curl 'http://{http}/v1/items?prefix=geo.fr.&limit=3&content=true'"
+    ));
+    screen.line(&format!(
+        "    curl http://{http}/v1/merkle; curl http://{}/v1/merkle",
+        second.http
+    ));
     screen.line(&format!("    curl http://{http}/v1/peers"));
     if options.data.is_none() {
         screen.line("");

@@ -76,7 +76,14 @@ impl Oracle {
         let began = self.tick;
         let attempts = self.keys.get_mut(at).map(|(_, attempts)| attempts);
         let attempt = attempts.map_or(0, |attempts| {
-            attempts.push(Attempt { node, value, began, acknowledged: None, stamp: None, withdrawn: false });
+            attempts.push(Attempt {
+                node,
+                value,
+                began,
+                acknowledged: None,
+                stamp: None,
+                withdrawn: false,
+            });
             attempts.len() - 1
         });
         Ticket { key: at, attempt }
@@ -121,23 +128,11 @@ impl Oracle {
         self.acknowledged
     }
 
-    /// How many keys must hold a value, when every outcome is known.
-    #[must_use]
-    pub fn living(&self) -> usize {
-        let lives = |(_, attempts): &&(String, Vec<Attempt>)| self.allowed(attempts).iter().any(|value| value.is_some());
-        self.keys.iter().filter(lives).count()
-    }
-
-    /// The greatest stamp that was acknowledged for the key.
-    #[must_use]
-    pub fn greatest_stamp(&self, key: &str) -> Option<Stamp> {
-        self.attempts(key)?.iter().filter_map(|attempt| attempt.stamp).max()
-    }
-
     /// What may be read under the key; `None` in it: nothing. Empty: the key was never written.
     #[must_use]
     pub fn allowed_of(&self, key: &str) -> Vec<Option<&Bytes>> {
-        self.attempts(key).map_or(Vec::new(), |attempts| self.allowed(attempts))
+        self.attempts(key)
+            .map_or(Vec::new(), |attempts| self.allowed(attempts))
     }
 
     fn attempts(&self, key: &str) -> Option<&[Attempt]> {
@@ -146,11 +141,19 @@ impl Oracle {
     }
 
     fn allowed<'a>(&self, attempts: &'a [Attempt]) -> Vec<Option<&'a Bytes>> {
-        let acknowledged = || attempts.iter().filter(|attempt| attempt.acknowledged.is_some());
+        let acknowledged = || {
+            attempts
+                .iter()
+                .filter(|attempt| attempt.acknowledged.is_some())
+        };
         let running = |attempt: &&Attempt| {
             !attempt.withdrawn && !acknowledged().any(|other| self.surely_newer(other, attempt))
         };
-        let mut allowed: Vec<_> = attempts.iter().filter(running).map(|attempt| attempt.value.as_ref()).collect();
+        let mut allowed: Vec<_> = attempts
+            .iter()
+            .filter(running)
+            .map(|attempt| attempt.value.as_ref())
+            .collect();
         if acknowledged().next().is_none() {
             allowed.push(None);
         }
@@ -166,7 +169,10 @@ impl Oracle {
             return false;
         };
         let next_barrier = self.barriers.partition_point(|barrier| *barrier < done);
-        let parted = self.barriers.get(next_barrier).is_some_and(|barrier| *barrier < newer.began);
+        let parted = self
+            .barriers
+            .get(next_barrier)
+            .is_some_and(|barrier| *barrier < newer.began);
         done < newer.began && (newer.node == older.node || parted)
     }
 
@@ -180,17 +186,31 @@ impl Oracle {
             let readings: Vec<Option<&Bytes>> = found.iter().map(|node| node.get(key)).collect();
             let faults = readings.iter().enumerate().filter_map(|(node, reading)| {
                 let kind = fault_of(*reading, &allowed)?;
-                Some(Fault { key: key.clone(), node, kind })
+                Some(Fault {
+                    key: key.clone(),
+                    node,
+                    kind,
+                })
             });
             let before = verdict.faults.len();
             verdict.faults.extend(faults);
-            if verdict.faults.len() == before && readings.windows(2).any(|pair| pair.first() != pair.last()) {
-                verdict.faults.push(Fault { key: key.clone(), node: 0, kind: FaultKind::Disagreement });
+            if verdict.faults.len() == before
+                && readings.windows(2).any(|pair| pair.first() != pair.last())
+            {
+                verdict.faults.push(Fault {
+                    key: key.clone(),
+                    node: 0,
+                    kind: FaultKind::Disagreement,
+                });
             }
         }
         for (node, keys) in found.iter().enumerate() {
             let strangers = keys.keys().filter(|key| !self.by_name.contains_key(*key));
-            verdict.faults.extend(strangers.map(|key| Fault { key: key.clone(), node, kind: FaultKind::Stranger }));
+            verdict.faults.extend(strangers.map(|key| Fault {
+                key: key.clone(),
+                node,
+                kind: FaultKind::Stranger,
+            }));
         }
         verdict
     }
@@ -265,13 +285,21 @@ impl Verdict {
     /// How many faults are of one of these kinds.
     #[must_use]
     pub fn count(&self, kinds: &[FaultKind]) -> usize {
-        self.faults.iter().filter(|fault| kinds.contains(&fault.kind)).count()
+        self.faults
+            .iter()
+            .filter(|fault| kinds.contains(&fault.kind))
+            .count()
     }
 
     /// The first few faults, for people; empty when there are none.
     #[must_use]
     pub fn shown(&self) -> String {
-        let mut lines: Vec<String> = self.faults.iter().take(5).map(ToString::to_string).collect();
+        let mut lines: Vec<String> = self
+            .faults
+            .iter()
+            .take(5)
+            .map(ToString::to_string)
+            .collect();
         if self.faults.len() > lines.len() {
             lines.push(format!("and {} more", self.faults.len() - lines.len()));
         }

@@ -35,14 +35,28 @@ fn from(base: u16) -> Result<Vec<Addresses>, DemoError> {
         let port = base.checked_add(offset).ok_or(DemoError::BasePort(base))?;
         bound(port).map(|listener| listener.1)
     };
-    (0..NODES).map(|node| Ok(Addresses { resp: port(node * 10)?, http: port(node * 10 + 1)? })).collect()
+    (0..NODES)
+        .map(|node| {
+            Ok(Addresses {
+                resp: port(node * 10)?,
+                http: port(node * 10 + 1)?,
+            })
+        })
+        .collect()
 }
 
 fn free() -> Result<Vec<Addresses>, DemoError> {
     // All are held until all are found, so that no port is given out twice.
-    let held = (0..2 * NODES).map(|_| bound(0)).collect::<Result<Vec<_>, _>>()?;
+    let held = (0..2 * NODES)
+        .map(|_| bound(0))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut ports = held.iter().map(|(_, address)| *address);
-    let pairs = std::iter::from_fn(|| Some(Addresses { resp: ports.next()?, http: ports.next()? }));
+    let pairs = std::iter::from_fn(|| {
+        Some(Addresses {
+            resp: ports.next()?,
+            http: ports.next()?,
+        })
+    });
     Ok(pairs.collect())
 }
 
@@ -68,16 +82,24 @@ impl Directory {
     /// # Errors
     /// A directory that cannot be made, or is not empty.
     pub fn make(named: Option<&Path>, keep: bool) -> Result<Self, DemoError> {
-        let temporary = || std::env::temp_dir().join(format!("redsqrl-demo-{}", std::process::id()));
+        let temporary =
+            || std::env::temp_dir().join(format!("redsqrl-demo-{}", std::process::id()));
         let path = named.map_or_else(temporary, Path::to_path_buf);
-        let fault = |source| DemoError::File { path: path.clone(), source };
+        let fault = |source| DemoError::File {
+            path: path.clone(),
+            source,
+        };
         let was_there = path.exists();
         std::fs::create_dir_all(&path).map_err(fault)?;
         if std::fs::read_dir(&path).map_err(fault)?.next().is_some() {
             return Err(DemoError::NotEmpty(path));
         }
         let path = path.canonicalize().map_err(fault)?;
-        Ok(Self { path, keep, was_there })
+        Ok(Self {
+            path,
+            keep,
+            was_there,
+        })
     }
 
     /// Where it is.
@@ -124,8 +146,14 @@ mod tests {
         assert_eq!(found.len(), NODES);
         let (_held, address) = bound(0).unwrap();
         let error = from(address.port()).unwrap_err().to_string();
-        assert!(error.contains(&address.port().to_string()) && error.contains("--base-port"), "{error}");
-        assert!(matches!(from(65530), Err(DemoError::BasePort(_) | DemoError::Port { .. })));
+        assert!(
+            error.contains(&address.port().to_string()) && error.contains("--base-port"),
+            "{error}"
+        );
+        assert!(matches!(
+            from(65530),
+            Err(DemoError::BasePort(_) | DemoError::Port { .. })
+        ));
     }
 
     #[test]
@@ -141,6 +169,9 @@ mod tests {
         std::fs::write(path.join("mine"), "x").unwrap();
         drop(directory);
         assert!(path.join("mine").exists());
-        assert!(matches!(Directory::make(Some(&path), false), Err(DemoError::NotEmpty(_))));
+        assert!(matches!(
+            Directory::make(Some(&path), false),
+            Err(DemoError::NotEmpty(_))
+        ));
     }
 }

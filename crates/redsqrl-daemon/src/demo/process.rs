@@ -48,10 +48,18 @@ impl NodeProcess {
     ) -> Result<Self, DemoError> {
         let directory = home.join(NAMES.get(index).copied().unwrap_or("?"));
         let path = directory.join("redsqrl.yaml");
-        let fault = |source| DemoError::File { path: path.clone(), source };
+        let fault = |source| DemoError::File {
+            path: path.clone(),
+            source,
+        };
         std::fs::create_dir_all(&directory).map_err(fault)?;
         std::fs::write(&path, settings(index, addresses, &directory, peers)).map_err(fault)?;
-        Ok(Self { index, addresses, directory, child: None })
+        Ok(Self {
+            index,
+            addresses,
+            directory,
+            child: None,
+        })
     }
 
     /// Where it listens.
@@ -75,18 +83,33 @@ impl NodeProcess {
     /// # Errors
     /// The system does not let us.
     pub fn start(&mut self) -> Result<(), DemoError> {
-        let fault = |source| DemoError::Start { node: self.index, source };
-        let log = OpenOptions::new().create(true).append(true).open(self.log_path()).map_err(fault)?;
+        let fault = |source| DemoError::Start {
+            node: self.index,
+            source,
+        };
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .map_err(fault)?;
         let program = std::env::current_exe().map_err(fault)?;
         let mut command = Command::new(program);
-        command.arg("serve").arg("--stop-with-stdin").arg("--config").arg(self.directory.join("redsqrl.yaml"));
+        command
+            .arg("serve")
+            .arg("--stop-with-stdin")
+            .arg("--config")
+            .arg(self.directory.join("redsqrl.yaml"));
         // The user's own settings are for the user's own nodes.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("REDSQRL") {
                 command.env_remove(name);
             }
         }
-        command.env("NO_COLOR", "1").stdin(Stdio::piped()).stdout(both(&log).map_err(fault)?).stderr(log);
+        command
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::piped())
+            .stdout(both(&log).map_err(fault)?)
+            .stderr(log);
         self.child = Some(command.spawn().map_err(fault)?);
         Ok(())
     }
@@ -99,15 +122,29 @@ impl NodeProcess {
         let began = Instant::now();
         loop {
             self.alive()?;
-            let asked = http::ask(self.addresses.http, "GET", "/ready", b"", Duration::from_secs(1)).await;
+            let asked = http::ask(
+                self.addresses.http,
+                "GET",
+                "/ready",
+                b"",
+                Duration::from_secs(1),
+            )
+            .await;
             let seen = match asked {
                 Ok(answer) if answer.status == 200 => return Ok(()),
                 Ok(answer) => String::from_utf8_lossy(&answer.body).trim().to_string(),
                 Err(error) => error.to_string(),
             };
             if began.elapsed() > READY_LIMIT {
-                let what = format!("node {} to serve", NAMES.get(self.index).copied().unwrap_or("?"));
-                return Err(DemoError::Late { what, limit: READY_LIMIT, seen });
+                let what = format!(
+                    "node {} to serve",
+                    NAMES.get(self.index).copied().unwrap_or("?")
+                );
+                return Err(DemoError::Late {
+                    what,
+                    limit: READY_LIMIT,
+                    seen,
+                });
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -118,12 +155,27 @@ impl NodeProcess {
     /// # Errors
     /// It ended by itself.
     pub fn alive(&mut self) -> Result<(), DemoError> {
-        let fault = |source| DemoError::Start { node: self.index, source };
-        let ended = self.child.as_mut().map(Child::try_wait).transpose().map_err(fault)?.flatten();
+        let fault = |source| DemoError::Start {
+            node: self.index,
+            source,
+        };
+        let ended = self
+            .child
+            .as_mut()
+            .map(Child::try_wait)
+            .transpose()
+            .map_err(fault)?
+            .flatten();
         match (ended, &self.child) {
             (None, Some(_)) => Ok(()),
-            (Some(status), _) => Err(DemoError::Died { node: self.index, status: status.to_string() }),
-            (None, None) => Err(DemoError::Died { node: self.index, status: "not started".into() }),
+            (Some(status), _) => Err(DemoError::Died {
+                node: self.index,
+                status: status.to_string(),
+            }),
+            (None, None) => Err(DemoError::Died {
+                node: self.index,
+                status: "not started".into(),
+            }),
         }
     }
 
@@ -136,7 +188,10 @@ impl NodeProcess {
             return Ok(());
         };
         let killed = child.kill().and_then(|()| child.wait());
-        killed.map(drop).map_err(|source| DemoError::Start { node: self.index, source })
+        killed.map(drop).map_err(|source| DemoError::Start {
+            node: self.index,
+            source,
+        })
     }
 
     /// Asks it to stop; whether it did so by itself, in time, and without a complaint.
@@ -158,7 +213,10 @@ impl NodeProcess {
         let log = std::fs::read(self.log_path()).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         let lines: Vec<&str> = log.lines().collect();
-        lines.get(lines.len().saturating_sub(TAIL_LINES)..).unwrap_or_default().join("\n")
+        lines
+            .get(lines.len().saturating_sub(TAIL_LINES)..)
+            .unwrap_or_default()
+            .join("\n")
     }
 }
 
@@ -192,7 +250,12 @@ fn end(child: &mut Child) {
     child.wait().ok();
 }
 
-fn settings(index: usize, addresses: Addresses, directory: &Path, peers: &[(usize, SocketAddr)]) -> String {
+fn settings(
+    index: usize,
+    addresses: Addresses,
+    directory: &Path,
+    peers: &[(usize, SocketAddr)],
+) -> String {
     use std::fmt::Write as _;
     let quoted = |path: &Path| serde_json::Value::from(path.to_string_lossy()).to_string();
     let id = node_id(index);

@@ -34,7 +34,10 @@ impl Lag {
             let at = (samples.len() * per_cent).div_ceil(100).max(1) - 1;
             round(samples.get(at).copied().unwrap_or_default(), 1)
         };
-        Self { p50: rank(50), p99: rank(99) }
+        Self {
+            p50: rank(50),
+            p99: rank(99),
+        }
     }
 }
 
@@ -85,12 +88,18 @@ impl Report {
     pub fn check(&mut self, screen: &Screen, ok: bool, name: &str, detail: impl Into<String>) {
         let detail = detail.into();
         screen.check(ok, name, &detail);
-        self.checks.push(Check { name: name.to_string(), ok, detail });
+        self.checks.push(Check {
+            name: name.to_string(),
+            ok,
+            detail,
+        });
     }
 
     /// Nothing more comes: judges.
     pub fn close(&mut self) {
-        self.ok = self.error.is_none() && !self.checks.is_empty() && self.checks.iter().all(|check| check.ok);
+        self.ok = self.error.is_none()
+            && !self.checks.is_empty()
+            && self.checks.iter().all(|check| check.ok);
     }
 }
 
@@ -116,9 +125,17 @@ mod tests {
 
     #[test]
     fn one_failed_check_is_enough() {
-        let check = |ok| Check { name: String::new(), ok, detail: String::new() };
+        let check = |ok| Check {
+            name: String::new(),
+            ok,
+            detail: String::new(),
+        };
         let judged = |checks: Vec<Check>, error: Option<&str>| {
-            let mut report = Report { checks, error: error.map(String::from), ..Report::default() };
+            let mut report = Report {
+                checks,
+                error: error.map(String::from),
+                ..Report::default()
+            };
             report.close();
             report.ok
         };

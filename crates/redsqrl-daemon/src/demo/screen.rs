@@ -24,7 +24,11 @@ impl Default for Screen {
     fn default() -> Self {
         let terminal = std::io::stderr().is_terminal();
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { bars: MultiProgress::new(), terminal, colours: terminal && !refused }
+        Self {
+            bars: MultiProgress::new(),
+            terminal,
+            colours: terminal && !refused,
+        }
     }
 }
 
@@ -82,7 +86,9 @@ impl Screen {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("━╸─"));
         }
-        Bar { inner: self.shown(bar) }
+        Bar {
+            inner: self.shown(bar),
+        }
     }
 
     /// Something turning, while nothing can be counted.
@@ -116,16 +122,30 @@ impl Screen {
             .enumerate()
             .map(|(at, name)| {
                 let cells = rows.iter().filter_map(|row| row.get(at));
-                cells.map(|cell| cell.chars().count()).chain([name.chars().count()]).max().unwrap_or(0)
+                cells
+                    .map(|cell| cell.chars().count())
+                    .chain([name.chars().count()])
+                    .max()
+                    .unwrap_or(0)
             })
             .collect();
         let line = |cells: Vec<&str>| -> String {
-            let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-            padded.collect::<Vec<_>>().join("   ").trim_end().to_string()
+            let padded = cells
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:<width$}"));
+            padded
+                .collect::<Vec<_>>()
+                .join("   ")
+                .trim_end()
+                .to_string()
         };
         self.line(&format!("  {}", self.painted(DIM, &line(head.to_vec()))));
         for row in rows {
-            self.line(&format!("  {}", line(row.iter().map(String::as_str).collect())));
+            self.line(&format!(
+                "  {}",
+                line(row.iter().map(String::as_str).collect())
+            ));
         }
     }
 }
@@ -140,11 +160,6 @@ impl Bar {
     /// So much more is done.
     pub fn advance(&self, by: usize) {
         self.inner.inc(by as u64);
-    }
-
-    /// Other words beside something turning.
-    pub fn say(&self, what: String) {
-        self.inner.set_message(what);
     }
 }
 
@@ -174,7 +189,10 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped() {
-        let shown: Vec<String> = [0, 999, 1000, 34_006, 1_234_567].into_iter().map(grouped).collect();
+        let shown: Vec<String> = [0, 999, 1000, 34_006, 1_234_567]
+            .into_iter()
+            .map(grouped)
+            .collect();
         assert_eq!(shown, ["0", "999", "1,000", "34,006", "1,234,567"]);
     }
 }

@@ -27,7 +27,9 @@ const KILL_AFTER: usize = 2000;
 const KILL_LATEST: Duration = Duration::from_secs(10);
 
 pub(super) async fn crash(story: &mut Story<'_>) -> Result<(), DemoError> {
-    story.screen.chapter("4. B is killed (SIGKILL) in the middle of writing, and started again");
+    story
+        .screen
+        .chapter("4. B is killed (SIGKILL) in the middle of writing, and started again");
     story.mesh.cut(|_, source| source == B);
     let acknowledged = Arc::new(AtomicUsize::new(0));
     let dead = Arc::new(AtomicBool::new(false));
@@ -61,15 +63,26 @@ pub(super) async fn crash(story: &mut Story<'_>) -> Result<(), DemoError> {
     let faults = faults_of_b(story, &keys).await?;
     story.report.lost += faults.len();
     let detail = match faults.first() {
-        None => format!("{} writes, serving again after {took:.2} s", grouped(count as u64)),
+        None => format!(
+            "{} writes, serving again after {took:.2} s",
+            grouped(count as u64)
+        ),
         Some(fault) => format!("{} of {count} are wrong, such as {fault}", faults.len()),
     };
-    story.check(faults.is_empty() && count > 0, "every write that B acknowledged is on B's own disk", detail);
+    story.check(
+        faults.is_empty() && count > 0,
+        "every write that B acknowledged is on B's own disk",
+        detail,
+    );
     Ok(())
 }
 
 fn broken(error: &tokio::task::JoinError) -> DemoError {
-    DemoError::Node { node: B, op: "write", why: error.to_string() }
+    DemoError::Node {
+        node: B,
+        op: "write",
+        why: error.to_string(),
+    }
 }
 
 async fn wait_for(acknowledged: &AtomicUsize) {
@@ -89,8 +102,15 @@ async fn write_until_death(
     let mut keys = Vec::new();
     for at in 0.. {
         let key = format!("{OWN_PREFIX}crash.{writer}.{at}");
-        let content = Bytes::from(format!("{{\"writer\":{writer},\"at\":{at},\"fill\":\"{}\"}}", "x".repeat(at % 300)));
-        match client.write(&[(key.clone(), Some(content))]).await.as_deref() {
+        let content = Bytes::from(format!(
+            "{{\"writer\":{writer},\"at\":{at},\"fill\":\"{}\"}}",
+            "x".repeat(at % 300)
+        ));
+        match client
+            .write(&[(key.clone(), Some(content))])
+            .await
+            .as_deref()
+        {
             Ok([Outcome::Done]) => {
                 keys.push(key);
                 acknowledged.fetch_add(1, Ordering::Relaxed);
@@ -110,7 +130,9 @@ async fn write_beside(mut client: Client, dead: Arc<AtomicBool>) -> Result<(), D
             break;
         }
         let content = Bytes::from(format!("{{\"beside\":{at}}}"));
-        client.write_all(&[(format!("{OWN_PREFIX}beside.{}", at % 1000), Some(content))]).await?;
+        client
+            .write_all(&[(format!("{OWN_PREFIX}beside.{}", at % 1000), Some(content))])
+            .await?;
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     Ok(())
@@ -121,12 +143,21 @@ async fn faults_of_b(story: &mut Story<'_>, keys: &[String]) -> Result<Vec<Fault
     let mut client = story.mesh.connect(B).await?;
     let values = client.read(keys).await?;
     let oracle = story.mesh.oracle().lock();
-    let wrong = keys.iter().zip(&values).filter(|(key, value)| !oracle.allowed_of(key).contains(&value.as_ref()));
-    Ok(wrong.map(|(key, value)| {
-        let kind = match value {
-            None => FaultKind::Lost,
-            Some(_) => FaultKind::Mismatched,
-        };
-        Fault { key: key.clone(), node: B, kind }
-    }).collect())
+    let wrong = keys
+        .iter()
+        .zip(&values)
+        .filter(|(key, value)| !oracle.allowed_of(key).contains(&value.as_ref()));
+    Ok(wrong
+        .map(|(key, value)| {
+            let kind = match value {
+                None => FaultKind::Lost,
+                Some(_) => FaultKind::Mismatched,
+            };
+            Fault {
+                key: key.clone(),
+                node: B,
+                kind,
+            }
+        })
+        .collect())
 }

@@ -6,15 +6,17 @@ use super::super::oracle::FaultKind;
 use super::super::report::round;
 use super::super::screen::grouped;
 use super::super::{NAMES, NODES};
-use super::split::Conflict;
 use super::Story;
+use super::split::Conflict;
 
 /// Conflicts shown to people.
 const SHOWN: usize = 4;
 
 pub(super) async fn heal(story: &mut Story<'_>, conflicts: &[Conflict]) -> Result<(), DemoError> {
     story.screen.chapter("5. The network heals");
-    let waiting = story.screen.wait("waiting for equal roots, then reading everything from every node");
+    let waiting = story
+        .screen
+        .wait("waiting for equal roots, then reading everything from every node");
     story.mesh.heal();
     let (took, audit) = story.settle().await?;
     drop(waiting);
@@ -28,25 +30,55 @@ pub(super) async fn heal(story: &mut Story<'_>, conflicts: &[Conflict]) -> Resul
     let verdict = &audit.verdict;
     let lost = verdict.count(&[FaultKind::Lost]);
     let resurrected = verdict.count(&[FaultKind::Resurrected]);
-    let mismatched = verdict.count(&[FaultKind::Mismatched, FaultKind::Disagreement, FaultKind::Stranger]);
+    let mismatched = verdict.count(&[
+        FaultKind::Mismatched,
+        FaultKind::Disagreement,
+        FaultKind::Stranger,
+    ]);
     let acknowledged = story.mesh.oracle().lock().acknowledged();
     story.report.acknowledged = acknowledged;
     story.report.lost += lost;
     story.report.resurrected = resurrected;
     story.report.mismatched = mismatched;
-    let of = |count: usize| if count == 0 { String::new() } else { format!("{count}: {}", verdict.shown()) };
-    let detail = if lost == 0 { format!("{} acknowledged", grouped(acknowledged)) } else { of(lost) };
+    let of = |count: usize| {
+        if count == 0 {
+            String::new()
+        } else {
+            format!("{count}: {}", verdict.shown())
+        }
+    };
+    let detail = if lost == 0 {
+        format!("{} acknowledged", grouped(acknowledged))
+    } else {
+        of(lost)
+    };
     story.check(lost == 0, "no acknowledged write is missing", detail);
-    let detail = if resurrected == 0 { format!("{} deleted", story.report.deletes) } else { of(resurrected) };
+    let detail = if resurrected == 0 {
+        format!("{} deleted", story.report.deletes)
+    } else {
+        of(resurrected)
+    };
     story.check(resurrected == 0, "no deleted key came back", detail);
     let detail = if mismatched == 0 {
         format!("{} keys on {NODES} nodes", grouped(verdict.checked as u64))
     } else {
         of(mismatched)
     };
-    story.check(mismatched == 0, "every key the same everywhere, byte for byte, and nothing else is there", detail);
-    let unlisted = if audit.unlisted == 0 { String::new() } else { format!("{} are not", audit.unlisted) };
-    story.check(audit.unlisted == 0, "everything that can be read is listed", unlisted);
+    story.check(
+        mismatched == 0,
+        "every key the same everywhere, byte for byte, and nothing else is there",
+        detail,
+    );
+    let unlisted = if audit.unlisted == 0 {
+        String::new()
+    } else {
+        format!("{} are not", audit.unlisted)
+    };
+    story.check(
+        audit.unlisted == 0,
+        "everything that can be read is listed",
+        unlisted,
+    );
     Ok(())
 }
 
@@ -63,16 +95,30 @@ async fn check_winners(story: &mut Story<'_>, conflicts: &[Conflict]) -> Result<
             }
         }
         let name = |node: usize| NAMES.get(node).copied().unwrap_or("?");
-        let writers: Vec<&str> = conflict.writes.iter().map(|(node, _)| name(*node)).collect();
+        let writers: Vec<&str> = conflict
+            .writes
+            .iter()
+            .map(|(node, _)| name(*node))
+            .collect();
         let winner = winner.map_or("?", |(node, _)| name(*node));
-        rows.push(vec![conflict.key.clone(), writers.join(", "), winner.to_string()]);
+        rows.push(vec![
+            conflict.key.clone(),
+            writers.join(", "),
+            winner.to_string(),
+        ]);
     }
     rows.truncate(SHOWN);
-    story.screen.table(&["key", "written on", "winner everywhere"], &rows);
+    story
+        .screen
+        .table(&["key", "written on", "winner everywhere"], &rows);
     let detail = match wrong.first() {
         None => format!("{} conflicts on {NODES} nodes", conflicts.len()),
         Some(first) => format!("{} are not, such as {first}", wrong.len()),
     };
-    story.check(wrong.is_empty(), "the winner of each conflict is the write with the greatest stamp", detail);
+    story.check(
+        wrong.is_empty(),
+        "the winner of each conflict is the write with the greatest stamp",
+        detail,
+    );
     Ok(())
 }

@@ -29,7 +29,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 type Sent = Arc<Mutex<Vec<(String, Instant)>>>;
 
 pub(super) async fn measure(story: &mut Story<'_>) -> Result<(), DemoError> {
-    story.screen.chapter("2. Replication lag: from a write on A until it is read on B and C");
+    story
+        .screen
+        .chapter("2. Replication lag: from a write on A until it is read on B and C");
     let sent = Sent::default();
     let writer = story.mesh.connect(A).await?;
     let readers = [story.mesh.connect(B).await?, story.mesh.connect(C).await?];
@@ -45,7 +47,12 @@ pub(super) async fn measure(story: &mut Story<'_>) -> Result<(), DemoError> {
     })??;
     let lag = Lag::of([b, c].concat());
     story.report.lag_ms = lag;
-    let detail = format!("p50 {} ms, p99 {} ms, of {} readings", lag.p50, lag.p99, PROBES * 2);
+    let detail = format!(
+        "p50 {} ms, p99 {} ms, of {} readings",
+        lag.p50,
+        lag.p99,
+        PROBES * 2
+    );
     story.check(true, "every write seen on both other nodes", detail);
     Ok(())
 }
@@ -54,7 +61,9 @@ async fn send(mut client: Client, sent: Sent) -> Result<(), DemoError> {
     for probe in 0..PROBES {
         let key = format!("{OWN_PREFIX}probe.{probe}");
         sent.lock().push((key.clone(), Instant::now()));
-        client.write_all(&[(key, Some(Bytes::from_static(b"{}")))]).await?;
+        client
+            .write_all(&[(key, Some(Bytes::from_static(b"{}")))])
+            .await?;
         tokio::time::sleep(PAUSE).await;
     }
     Ok(())

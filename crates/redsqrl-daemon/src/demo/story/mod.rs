@@ -12,12 +12,12 @@ mod split;
 
 use std::time::{Duration, Instant};
 
+use super::NAMES;
 use super::data::Items;
 use super::error::DemoError;
 use super::mesh::{Audit, Mesh, all_equal, short};
 use super::report::Report;
 use super::screen::{Screen, grouped};
-use super::NAMES;
 
 /// Node A: never cut off from B, never killed.
 const A: usize = 0;
@@ -49,7 +49,12 @@ pub async fn tell(
     screen: &Screen,
     report: &mut Report,
 ) -> Result<(), DemoError> {
-    let mut story = Story { mesh, items, screen, report };
+    let mut story = Story {
+        mesh,
+        items,
+        screen,
+        report,
+    };
     load::load(&mut story).await?;
     lag::measure(&mut story).await?;
     let conflicts = split::split(&mut story).await?;

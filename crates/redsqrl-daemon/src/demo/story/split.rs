@@ -35,7 +35,9 @@ pub(super) struct Conflict {
 
 /// Cuts C off and writes on both sides.
 pub(super) async fn split(story: &mut Story<'_>) -> Result<Vec<Conflict>, DemoError> {
-    story.screen.chapter("3. C is cut off; both sides go on writing");
+    story
+        .screen
+        .chapter("3. C is cut off; both sides go on writing");
     let before = story.mesh.roots().await?;
     story.mesh.cut(|reader, source| reader == C || source == C);
     let keys = chosen(story);
@@ -63,7 +65,10 @@ pub(super) async fn split(story: &mut Story<'_>) -> Result<Vec<Conflict>, DemoEr
         let old = |node: usize| roots.get(node) == before.get(node);
         !old(A) && !old(C) && roots.get(A) == roots.get(B) && roots.get(A) != roots.get(C)
     };
-    story.mesh.roots_when("A and B to be equal and C to differ", moved).await?;
+    story
+        .mesh
+        .roots_when("A and B to be equal and C to differ", moved)
+        .await?;
     story.show_nodes(None).await?;
     let detail = format!(
         "{} keys written on both sides, {} deleted, {} new",
@@ -79,11 +84,21 @@ pub(super) async fn split(story: &mut Story<'_>) -> Result<Vec<Conflict>, DemoEr
 fn chosen(story: &Story<'_>) -> Vec<String> {
     let count = CONFLICTS + 2 * CONTESTED + 2 * DELETES;
     let stride = (story.items.len() / count).max(1);
-    story.items.iter().step_by(stride).take(count).map(|(key, _)| key.clone()).collect()
+    story
+        .items
+        .iter()
+        .step_by(stride)
+        .take(count)
+        .map(|(key, _)| key.clone())
+        .collect()
 }
 
 fn of(clients: &mut [Client], node: usize) -> Result<&mut Client, DemoError> {
-    clients.get_mut(node).ok_or(DemoError::Node { node, op: "find", why: "no client".into() })
+    clients.get_mut(node).ok_or(DemoError::Node {
+        node,
+        op: "find",
+        why: "no client".into(),
+    })
 }
 
 /// Writes each key on both sides, now one side first, now the other, now both at once; every fifth on B too.
@@ -91,7 +106,11 @@ async fn write_conflicts(clients: &[Client], keys: &[String]) -> Result<Vec<Conf
     let [a, b, c] = clients else {
         return Ok(Vec::new());
     };
-    let value = |node: &str, at: usize| Bytes::from(format!("{{ \"conflict\": {at},  \"written_on\":\"{node}\"}}"));
+    let value = |node: &str, at: usize| {
+        Bytes::from(format!(
+            "{{ \"conflict\": {at},  \"written_on\":\"{node}\"}}"
+        ))
+    };
     let mut conflicts = Vec::new();
     for (at, key) in keys.iter().enumerate() {
         let on_a = a.put_stamped(key, value("A", at));
@@ -111,7 +130,10 @@ async fn write_conflicts(clients: &[Client], keys: &[String]) -> Result<Vec<Conf
         if at % 5 == 0 {
             writes.push((B, b.put_stamped(key, value("B", at)).await?));
         }
-        conflicts.push(Conflict { key: key.clone(), writes });
+        conflicts.push(Conflict {
+            key: key.clone(),
+            writes,
+        });
     }
     Ok(conflicts)
 }
@@ -123,9 +145,16 @@ async fn contest(
     deleted_last: &[String],
     written_last: &[String],
 ) -> Result<(), DemoError> {
-    let value = Some(Bytes::from_static(b"{\"written_on\": \"C\", \"deleted_on\": \"A\"}"));
-    let put = |keys: &[String]| -> Vec<Write> { keys.iter().map(|key| (key.clone(), value.clone())).collect() };
-    let delete = |keys: &[String]| -> Vec<Write> { keys.iter().map(|key| (key.clone(), None)).collect() };
+    let value = Some(Bytes::from_static(
+        b"{\"written_on\": \"C\", \"deleted_on\": \"A\"}",
+    ));
+    let put = |keys: &[String]| -> Vec<Write> {
+        keys.iter()
+            .map(|key| (key.clone(), value.clone()))
+            .collect()
+    };
+    let delete =
+        |keys: &[String]| -> Vec<Write> { keys.iter().map(|key| (key.clone(), None)).collect() };
     of(clients, C)?.write_all(&put(deleted_last)).await?;
     of(clients, A)?.write_all(&delete(written_last)).await?;
     // A delete does not tell its stamp; but all nodes go by the clock of this machine, so that what comes a tick later
@@ -139,7 +168,10 @@ async fn contest(
 fn new_items(node: usize) -> Vec<Write> {
     let item = |at: usize| {
         let content = format!("{{\"new\":{at},\"written_on_node\":{node}}}");
-        (format!("{OWN_PREFIX}new.{node}.{at}"), Some(Bytes::from(content)))
+        (
+            format!("{OWN_PREFIX}new.{node}.{at}"),
+            Some(Bytes::from(content)),
+        )
     };
     (0..NEW).map(item).collect()
 }
@@ -149,12 +181,15 @@ fn odd_items() -> Vec<Write> {
     // Bytes that do not shrink: a multiplicative generator is random enough for that.
     let mut state = 1u64;
     let noise: Vec<u8> = std::iter::repeat_with(|| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         (state >> 56) as u8
     })
     .take(1 << 20)
     .collect();
-    let zstd = zstd::bulk::compress(b"a frame of its own, to be left as it is", 3).unwrap_or_default();
+    let zstd =
+        zstd::bulk::compress(b"a frame of its own, to be left as it is", 3).unwrap_or_default();
     let odd: [(&str, Vec<u8>); 6] = [
         ("empty", Vec::new()),
         ("not_utf8", vec![0xff, 0x00, 0xc3, 0x28, b'\r', b'\n']),
@@ -163,5 +198,12 @@ fn odd_items() -> Vec<Write> {
         ("a_mebibyte_of_noise", noise),
         ("a_mebibyte_of_zeros", vec![0; 1 << 20]),
     ];
-    odd.into_iter().map(|(name, content)| (format!("{OWN_PREFIX}odd.{name}"), Some(Bytes::from(content)))).collect()
+    odd.into_iter()
+        .map(|(name, content)| {
+            (
+                format!("{OWN_PREFIX}odd.{name}"),
+                Some(Bytes::from(content)),
+            )
+        })
+        .collect()
 }
