@@ -4,6 +4,12 @@ mod directory;
 
 mod error;
 
+mod mail;
+
+mod mesh;
+
+mod settings;
+
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use replication_engine::{ReplicationConfig, ReplicationEngine};
+use sync_engine::cdc::keys::SpecialKeys;
 use sync_engine::cdc::memory::MemoryLog;
 use sync_engine::engine::ShutdownReport;
 use sync_engine::env::{RealEnv, SharedEnv};
@@ -23,8 +31,10 @@ use tokio::task::AbortHandle;
 pub use error::NodeError;
 
 use self::directory::Directory;
+use self::mail::PortMailbox;
 use crate::config::NodeConfig;
 use crate::http::{Face, HttpServer};
+use crate::resp::{RespServer, RespShared};
 use crate::telemetry;
 
 /// Bytes that the change stream of a node without a Redis may hold.
@@ -33,6 +43,9 @@ const CHANGES_BYTES_MAX: usize = 128 << 20;
 /// How often histograms are put together. Between two times they only grow.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
+/// How long clients of the Redis protocol may take to get their last replies.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
+
 /// A running node.
 ///
 /// It ends by [`Node::shutdown`]. Dropped without it, it is as if it had crashed: what was acknowledged as `Queued` may
@@ -40,10 +53,13 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 pub struct Node {
     id: String,
     config: Mutex<NodeConfig>,
-    engine: Arc<SyncEngine>,
     engine_settings: watch::Sender<SyncEngineConfig>,
+    replication_settings: watch::Sender<ReplicationConfig>,
     face: Arc<Face>,
     http: HttpServer,
+    resp: RespServer,
+    replication: Arc<ReplicationEngine>,
+    engine: Arc<SyncEngine>,
     upkeep: AbortHandle,
     // Last: the directory is free only when everything in it is closed.
     _directory: Directory,
@@ -60,35 +76,45 @@ impl Node {
         let id = directory.node_id(config.given_node_id())?;
         let config = config.resolved(&id);
         // Before storage is opened: a port in use is found out at once, and nobody is answered yet.
-        let http = listen("HTTP", config.http.listen).await?;
-        let env: SharedEnv = Arc::new(RealEnv::default());
+        let ports = Ports::open(&config).await?;
         // Before the engine, which takes its counters from the recorder that is there.
         let metrics = telemetry::metrics();
         let (engine_settings, settings) = watch::channel(config.engine.clone());
-        let changes = change_log(&config.engine, &env);
-        let mut builder = SyncEngine::builder(config.engine.clone(), settings).with_env(env);
-        if let Some(changes) = changes {
-            builder = builder.with_changes(changes);
-        }
-        let engine = Arc::new(builder.build());
+        let (engine, changes) = storage(&config.engine, settings);
         engine.start().await.map_err(NodeError::Engine)?;
-        let upkeep = tokio::spawn(keep_metrics(metrics.clone())).abort_handle();
-        let face = Arc::new(Face::new(
-            engine.clone(),
-            config.max_body(),
-            metrics,
-            Arc::new(|| serde_json::json!([])),
-        ));
-        let http = HttpServer::start(http, face.clone());
-        let http = http.map_err(|source| NodeError::listen("HTTP", config.http.listen, source))?;
+        let keys = SpecialKeys::new(config.engine.redis_prefix.as_deref());
+        let shared = RespShared::new(engine.clone(), keys, changes, settings::resp(&config));
+        let shared = Arc::new(shared);
+        let (replication_settings, settings) = watch::channel(config.replication.clone());
+        let replication = replication(&config, settings, &engine, &shared);
+        if let Err(error) = replication.start().await {
+            engine.shutdown().await;
+            return Err(NodeError::Replication(error));
+        }
+        let view = replication.clone();
+        let view = Arc::new(move || mesh::shown(&view));
+        let face = Face::new(engine.clone(), config.max_body(), metrics.clone(), view);
+        let face = Arc::new(face);
+        let served = ports.serve(face.clone(), shared);
+        let (http, resp) = match served {
+            Ok(served) => served,
+            Err(error) => {
+                replication.shutdown().await;
+                engine.shutdown().await;
+                return Err(error);
+            }
+        };
         Ok(Self {
             id,
             config: Mutex::new(config),
-            engine,
             engine_settings,
+            replication_settings,
             face,
             http,
-            upkeep,
+            resp,
+            replication,
+            engine,
+            upkeep: tokio::spawn(keep_metrics(metrics)).abort_handle(),
             _directory: directory,
         })
     }
@@ -105,10 +131,22 @@ impl Node {
         self.http.address()
     }
 
+    /// Where the Redis protocol is spoken.
+    #[must_use]
+    pub fn resp_address(&self) -> SocketAddr {
+        self.resp.addr()
+    }
+
     /// Its storage.
     #[must_use]
     pub fn engine(&self) -> &Arc<SyncEngine> {
         &self.engine
+    }
+
+    /// Its replication.
+    #[must_use]
+    pub fn replication(&self) -> &Arc<ReplicationEngine> {
+        &self.replication
     }
 
     /// Takes new settings, as far as they can be taken by a running node; tells of the others in the log.
@@ -119,40 +157,96 @@ impl Node {
         new.validate()?;
         let new = new.resolved(&self.id);
         let mut current = self.config.lock();
-        for name in needing_restart(&current, &new) {
+        for name in settings::needing_restart(&current, &new) {
             tracing::warn!("`{name}` has changed; it takes effect when the node is started again");
         }
         self.face.set_max_body(new.max_body());
         self.engine_settings.send_replace(new.engine.clone());
+        self.replication_settings
+            .send_replace(new.replication.clone());
         *current = new;
         Ok(())
     }
 
     /// Stops everything in the reverse order. Nothing that was acknowledged is lost, unless the report says so.
     pub async fn shutdown(self) -> ShutdownReport {
-        self.http.stop().await;
+        let ((), clients) = tokio::join!(self.http.stop(), self.resp.stop(CLIENT_PATIENCE));
+        if let Err(error) = clients {
+            tracing::warn!(%error, "some clients of the Redis protocol were cut off");
+        }
+        self.replication.shutdown().await;
         let report = self.engine.shutdown().await;
         self.upkeep.abort();
         report
     }
 }
 
-/// The change stream of a node that has no Redis for it; `None`: the engine's own, or none.
-fn change_log(engine: &SyncEngineConfig, env: &SharedEnv) -> Option<Arc<MemoryLog>> {
-    let wanted = engine.enable_cdc_stream && engine.redis_url.is_none();
-    wanted.then(|| {
-        Arc::new(MemoryLog::new(
-            engine.cdc_stream_maxlen,
-            CHANGES_BYTES_MAX,
-            env.clone(),
-        ))
-    })
+/// The open ports, before anybody is answered.
+struct Ports {
+    http: TcpListener,
+    resp: TcpListener,
+}
+
+impl Ports {
+    async fn open(config: &NodeConfig) -> Result<Self, NodeError> {
+        Ok(Self {
+            http: listen("HTTP", config.http.listen).await?,
+            resp: listen("the Redis protocol", config.resp.listen).await?,
+        })
+    }
+
+    fn serve(
+        self,
+        face: Arc<Face>,
+        shared: Arc<RespShared>,
+    ) -> Result<(HttpServer, RespServer), NodeError> {
+        let resp = RespServer::start(self.resp, shared).map_err(NodeError::Serve)?;
+        let http = HttpServer::start(self.http, face).map_err(NodeError::Serve)?;
+        Ok((http, resp))
+    }
 }
 
 async fn listen(face: &'static str, address: SocketAddr) -> Result<TcpListener, NodeError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| NodeError::listen(face, address, source))
+    let listening = TcpListener::bind(address).await;
+    listening.map_err(|source| NodeError::Listen {
+        face,
+        address,
+        source,
+    })
+}
+
+/// The engine, not started, and the change stream of a node that has no Redis for it.
+fn storage(
+    config: &SyncEngineConfig,
+    settings: watch::Receiver<SyncEngineConfig>,
+) -> (Arc<SyncEngine>, Option<Arc<MemoryLog>>) {
+    let env: SharedEnv = Arc::new(RealEnv::default());
+    let own = config.enable_cdc_stream && config.redis_url.is_none();
+    let changes = own.then(|| {
+        let log = MemoryLog::new(config.cdc_stream_maxlen, CHANGES_BYTES_MAX, env.clone());
+        Arc::new(log)
+    });
+    let mut builder = SyncEngine::builder(config.clone(), settings).with_env(env);
+    if let Some(changes) = &changes {
+        builder = builder.with_changes(changes.clone());
+    }
+    (Arc::new(builder.build()), changes)
+}
+
+/// Replication, not started. Peers ask where they read: in the node's Redis, or on its own port.
+fn replication(
+    config: &NodeConfig,
+    settings: watch::Receiver<ReplicationConfig>,
+    engine: &Arc<SyncEngine>,
+    shared: &RespShared,
+) -> Arc<ReplicationEngine> {
+    let builder = ReplicationEngine::builder(config.replication.clone(), settings);
+    let mut builder = builder.with_store(engine.clone());
+    if config.engine.redis_url.is_none() {
+        let mailbox = PortMailbox::new(shared.streams(), shared.keys().clone(), engine.env());
+        builder = builder.with_mailbox(Arc::new(mailbox));
+    }
+    Arc::new(builder.build())
 }
 
 async fn keep_metrics(metrics: metrics_exporter_prometheus::PrometheusHandle) {
@@ -160,35 +254,4 @@ async fn keep_metrics(metrics: metrics_exporter_prometheus::PrometheusHandle) {
         tokio::time::sleep(METRICS_UPKEEP).await;
         metrics.run_upkeep();
     }
-}
-
-/// Settings that differ and that only a start reads.
-fn needing_restart(old: &NodeConfig, new: &NodeConfig) -> Vec<&'static str> {
-    let differs = [
-        ("dir", old.dir != new.dir),
-        ("http.listen", old.http.listen != new.http.listen),
-        ("resp.listen", old.resp.listen != new.resp.listen),
-        (
-            "log",
-            old.log.level != new.log.level || old.log.format != new.log.format,
-        ),
-        (
-            "engine.redis_url",
-            old.engine.redis_url != new.engine.redis_url,
-        ),
-        ("engine.sql_url", old.engine.sql_url != new.engine.sql_url),
-        (
-            "engine.wal_path",
-            old.engine.wal_path != new.engine.wal_path,
-        ),
-        (
-            "engine.enable_cdc_stream",
-            old.engine.enable_cdc_stream != new.engine.enable_cdc_stream,
-        ),
-    ];
-    differs
-        .into_iter()
-        .filter(|(_, differs)| *differs)
-        .map(|(name, _)| name)
-        .collect()
 }

@@ -1,5 +1,7 @@
 //! The program itself: started, told to stop, killed, started again.
 
+#![allow(clippy::disallowed_methods)] // It waits for processes.
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;

@@ -78,9 +78,10 @@ impl Serve {
             () = signals.stop() => return Ok(ExitCode::from(STOPPED_AT_ONCE)),
         };
         println!(
-            "redsqrl node {} ready: http://{}",
+            "redsqrl node {} ready: http://{} redis://{}",
             node.id(),
-            node.http_address()
+            node.http_address(),
+            node.resp_address()
         );
         while signals.next().await == Wish::Reload {
             self.reload(&node);

@@ -184,8 +184,10 @@ fn line_of(name: &str, text: &str, path: &Path) -> Option<Place> {
     let mut lines = text.lines().zip(1u64..);
     let mut found = None;
     for key in name.split('.') {
+        // `peers[1]`: the list's line is close enough.
+        let key = key.split('[').next().unwrap_or(key);
         found = Some(lines.find(|(line, _)| {
-            let rest = line.trim_start().strip_prefix(key);
+            let rest = line.trim_start_matches([' ', '-']).strip_prefix(key);
             rest.is_some_and(|rest| rest.trim_start().starts_with(':'))
         })?);
     }

@@ -17,6 +17,8 @@ mod variables;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use replication_engine::ReplicationConfig;
+use replication_engine::config::CursorSettings;
 use serde::{Deserialize, Deserializer};
 use sync_engine::SyncEngineConfig;
 
@@ -43,6 +45,8 @@ pub struct NodeConfig {
     pub dir: PathBuf,
     /// Storage. `sql_url` and `wal_path` default to files in `dir`.
     pub engine: SyncEngineConfig,
+    /// The other nodes. With peers the change stream is on, and `local_node_id` is `node_id`.
+    pub replication: ReplicationConfig,
     /// The HTTP face.
     pub http: HttpSettings,
     /// The Redis-protocol face.
@@ -57,6 +61,7 @@ impl Default for NodeConfig {
             node_id: None,
             dir: "redsqrl-data".into(),
             engine: SyncEngineConfig::default(),
+            replication: ReplicationConfig::default(),
             http: HttpSettings::default(),
             resp: RespSettings::default(),
             log: LogSettings::default(),
@@ -108,7 +113,7 @@ impl Default for RespSettings {
 }
 
 /// What is logged, and how.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
     /// `error`, `warn`, `info`, `debug` or `trace`; or a list such as `info,sync_engine=debug`. Default: `info`.
@@ -149,6 +154,13 @@ impl NodeConfig {
         if self.engine.wal_path.is_none() {
             self.engine.wal_path = Some(self.dir.join("wal.db"));
         }
+        self.replication.local_node_id = node_id.into();
+        let cursors = CursorSettings::default().sqlite_path;
+        if self.replication.cursor.sqlite_path == cursors {
+            self.replication.cursor.sqlite_path = self.dir.join(cursors);
+        }
+        // A node with peers has somebody who follows its stream.
+        self.engine.enable_cdc_stream |= !self.replication.peers.is_empty();
         self
     }
 
@@ -157,16 +169,24 @@ impl NodeConfig {
     /// # Errors
     /// The first setting that cannot work, by its whole name.
     pub fn validate(&self) -> Result<(), ConfigFault> {
-        let resolved = self.clone().resolved("unnamed");
-        let engine = resolved.engine.validate();
-        engine.map_err(|error| {
+        self.check_names()?;
+        let resolved = self
+            .clone()
+            .resolved(self.given_node_id().unwrap_or("unnamed"));
+        resolved.engine.validate().map_err(|error| {
             ConfigFault::setting(
                 format!("engine.{}", error.field),
                 error.found,
                 error.expected,
             )
         })?;
-        self.check_names()?;
+        resolved.replication.validate().map_err(|error| {
+            let name = match error.field.as_str() {
+                "local_node_id" => "node_id".into(),
+                field => format!("replication.{field}"),
+            };
+            ConfigFault::setting(name, error.found, error.expected)
+        })?;
         let least = |name: &str, value: usize| match value {
             0 => Err(ConfigFault::setting(
                 name.into(),
@@ -183,32 +203,41 @@ impl NodeConfig {
         Ok(())
     }
 
+    /// The name may be given in three places, and is one.
     fn check_names(&self) -> Result<(), ConfigFault> {
-        let Some(node_id) = &self.node_id else {
+        let names = self.names();
+        let mut given = names
+            .iter()
+            .filter_map(|(place, name)| name.map(|name| (place, name)));
+        let Some((first, name)) = given.next() else {
             return Ok(());
         };
-        if node_id.is_empty() || node_id.len() > 256 || node_id.chars().any(char::is_control) {
-            let expected = "1 to 256 bytes without control characters";
-            return Err(ConfigFault::setting(
-                "node_id".into(),
-                format!("{node_id:?}"),
-                expected.into(),
-            ));
-        }
-        match &self.engine.node_id {
-            Some(other) if other != node_id => Err(ConfigFault::setting(
-                "engine.node_id".into(),
-                other.clone(),
-                format!("the same as `node_id`, which is {node_id}; one of the two is enough"),
+        match given.find(|(_, other)| *other != name) {
+            None => Ok(()),
+            Some((place, other)) => Err(ConfigFault::setting(
+                (*place).into(),
+                other.into(),
+                format!("the same as `{first}`, which is {name}; one of the two is enough"),
             )),
-            _ => Ok(()),
         }
+    }
+
+    fn names(&self) -> [(&'static str, Option<&str>); 3] {
+        let local = self.replication.local_node_id.as_str();
+        [
+            ("node_id", self.node_id.as_deref()),
+            ("engine.node_id", self.engine.node_id.as_deref()),
+            (
+                "replication.local_node_id",
+                Some(local).filter(|local| !local.is_empty()),
+            ),
+        ]
     }
 
     /// The name given in the settings, wherever it stands.
     #[must_use]
     pub fn given_node_id(&self) -> Option<&str> {
-        self.node_id.as_deref().or(self.engine.node_id.as_deref())
+        self.names().into_iter().find_map(|(_, name)| name)
     }
 
     /// Longest HTTP body, in bytes.
@@ -227,6 +256,10 @@ impl NodeConfig {
             if let Some(url) = url {
                 *url = secret::expand(url.expose(), name, base)?.into();
             }
+        }
+        for (at, peer) in self.replication.peers.iter_mut().enumerate() {
+            let name = format!("replication.peers[{at}].redis_url");
+            peer.redis_url = secret::expand(peer.redis_url.expose(), &name, base)?.into();
         }
         if let Some(password) = &mut self.resp.password {
             *password = secret::expand(password.expose(), "resp.password", base)?.into();

@@ -199,6 +199,42 @@ fn i14_no_secret_is_shown() {
 }
 
 #[test]
+fn peers_turn_the_change_stream_on() {
+    let text = "node_id: a\nreplication:\n  peers:\n  - node_id: b\n    redis_url: redis://:hunter2@b:7379\n  settings:\n    hot_path: {block_timeout: 2s}\n";
+    let config = read(text).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    assert!(!config.engine.enable_cdc_stream);
+    let resolved = config.resolved("a");
+    assert!(resolved.engine.enable_cdc_stream);
+    assert_eq!(resolved.replication.local_node_id, "a");
+    assert_eq!(
+        resolved.replication.cursor.sqlite_path,
+        Path::new("redsqrl-data/replication_cursors.db")
+    );
+    refused(
+        "node_id: b\nreplication:\n  peers:\n  - {node_id: b, redis_url: 'redis://b'}\n",
+        &["line 3", "replication.peers[0].node_id", "another node"],
+    );
+    refused(
+        "replication:\n  peers:\n  - node_id: b\n",
+        &["`replication.peers", "redis_url", "missing"],
+    );
+    refused(
+        "replication:\n  settings:\n    cold_path: {interval_sek: 3}\n",
+        &[
+            "line 3",
+            "`replication.settings.cold_path.interval_sek`",
+            "`interval_sec`",
+        ],
+    );
+    refused("node_id: a b\n", &["line 1", "`node_id`", "spaces"]);
+    refused(
+        "node_id: a\nreplication: {local_node_id: b}\n",
+        &["replication.local_node_id", "one of the two"],
+    );
+}
+
+#[test]
 fn secrets_come_from_files() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("pw"), "hunter2\n").unwrap();

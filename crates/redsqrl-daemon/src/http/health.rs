@@ -16,7 +16,16 @@ pub(super) async fn health(State(face): Shared) -> impl IntoResponse {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (status, Json(shown(&check)))
+    let mut mesh = (face.mesh)();
+    if let Some(fields) = mesh.as_object_mut() {
+        fields.remove("peers");
+    }
+    let mut body = shown(&check);
+    if let Some(fields) = body.as_object_mut() {
+        // Told, and not counted: a peer that is down is no reason to take this node out of service.
+        fields.insert("replication".into(), mesh);
+    }
+    (status, Json(body))
 }
 
 fn shown(check: &HealthCheck) -> Value {

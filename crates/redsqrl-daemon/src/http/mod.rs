@@ -32,7 +32,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use sync_engine::SyncEngine;
 use tokio::sync::Semaphore;
 
-pub use peers::PeersView;
+pub use peers::MeshView;
 pub use serve::HttpServer;
 
 use self::body::BodyBudget;
@@ -47,7 +47,7 @@ pub struct Face {
     bodies: BodyBudget,
     listings: Semaphore,
     metrics: PrometheusHandle,
-    peers: PeersView,
+    mesh: MeshView,
 }
 
 impl Face {
@@ -57,14 +57,14 @@ impl Face {
         engine: Arc<SyncEngine>,
         max_body: usize,
         metrics: PrometheusHandle,
-        peers: PeersView,
+        mesh: MeshView,
     ) -> Self {
         Self {
             engine,
             bodies: BodyBudget::new(max_body),
             listings: Semaphore::new(LISTINGS_MAX),
             metrics,
-            peers,
+            mesh,
         }
     }
 

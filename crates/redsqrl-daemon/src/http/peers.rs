@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::Shared;
 
-/// Tells how the peers are, as JSON.
-pub type PeersView = Arc<dyn Fn() -> Value + Send + Sync>;
+/// Tells how replication and each peer are, as JSON: an object whose `peers` is a list.
+pub type MeshView = Arc<dyn Fn() -> Value + Send + Sync>;
 
-/// One object for each peer.
+/// The state of replication, and one object for each peer.
 pub(super) async fn list(State(face): Shared) -> Json<Value> {
-    Json((face.peers)())
+    Json((face.mesh)())
 }

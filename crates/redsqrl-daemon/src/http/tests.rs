@@ -31,7 +31,7 @@ async fn stand_with(config: SyncEngineConfig) -> Stand {
     let max_body = config.max_payload_bytes;
     let engine = Arc::new(SyncEngine::new(config, settings));
     engine.start().await.unwrap();
-    let peers = Arc::new(|| serde_json::json!([{"node_id": "p"}]));
+    let peers = Arc::new(|| serde_json::json!({"state": "running", "peers": [{"node_id": "p"}]}));
     let face = Arc::new(Face::new(
         engine.clone(),
         max_body,
@@ -293,13 +293,20 @@ async fn the_node_tells_how_it_is() {
     let health = stand.get("/health").await;
     assert_eq!(health.status, 200, "{}", health.text());
     assert_eq!(health.json()["archive"]["state"], "up");
+    assert_eq!(
+        health.json()["replication"],
+        serde_json::json!({"state": "running"})
+    );
     assert_eq!(stand.get("/ready").await.text(), "ready\n");
     assert_eq!(stand.get("/v1/merkle").await.json()["count"], 1);
     assert_eq!(
         stand.get("/v1/merkle?path=uk").await.json()["children"][0]["path"],
         "uk.a"
     );
-    assert_eq!(stand.get("/v1/peers").await.json()[0]["node_id"], "p");
+    assert_eq!(
+        stand.get("/v1/peers").await.json()["peers"][0]["node_id"],
+        "p"
+    );
     assert!(
         stand
             .get("/metrics")

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use replication_engine::ReplicationError;
 use sync_engine::StorageError;
 
 use crate::config::ConfigFault;
@@ -48,16 +49,12 @@ pub enum NodeError {
     /// Storage.
     #[error("storage did not start: {0}")]
     Engine(#[source] StorageError),
-}
-
-impl NodeError {
-    pub(super) fn listen(face: &'static str, address: SocketAddr, source: std::io::Error) -> Self {
-        Self::Listen {
-            face,
-            address,
-            source,
-        }
-    }
+    /// Replication.
+    #[error("replication did not start: {0}")]
+    Replication(#[source] ReplicationError),
+    /// An open port that cannot be served.
+    #[error("cannot serve an open port: {0}")]
+    Serve(#[source] std::io::Error),
 }
 
 fn by(pid: Option<u32>) -> String {

@@ -1,5 +1,4 @@
 use super::*;
-use crate::config::Secret;
 use sync_engine::SyncItem;
 
 fn config(dir: &std::path::Path) -> NodeConfig {
@@ -79,12 +78,60 @@ async fn new_settings_are_taken_and_bad_ones_change_nothing() {
     node.shutdown().await;
 }
 
-#[test]
-fn what_needs_a_restart_is_named() {
-    let old = NodeConfig::default();
-    let mut new = old.clone();
-    new.dir = "elsewhere".into();
-    new.engine.sql_url = Some("sqlite:other.db".into());
-    new.resp.password = Some(Secret::from("x".to_string()));
-    assert_eq!(needing_restart(&old, &new), ["dir", "engine.sql_url"]);
+/// Waits until `done` says so.
+async fn eventually(what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    while !done().await {
+        assert!(tokio::time::Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn with_peer(mut config: NodeConfig, id: &str, peer: &str, port: u16) -> NodeConfig {
+    config.node_id = Some(id.into());
+    let url = format!("redis://127.0.0.1:{port}");
+    let peer = replication_engine::PeerConfig::for_testing(peer, url);
+    config.replication.peers = vec![peer];
+    config.replication.settings.cold_path.interval_sec = 1;
+    config
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i4_two_nodes_without_a_redis_become_equal() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // Ports must be known before either node runs.
+    let free = || {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    };
+    let (at_a, at_b) = (free(), free());
+    let mut a = with_peer(config(one.path()), "a", "b", at_b.port());
+    a.resp.listen = at_a;
+    let mut b = with_peer(config(two.path()), "b", "a", at_a.port());
+    b.resp.listen = at_b;
+    let a = Node::start(a).await.unwrap();
+    // Written before the peer has ever run: for the cold path.
+    for n in 0..200 {
+        let item = SyncItem::new(format!("old.{n}"), vec![7; 100]);
+        a.engine().submit(item).await.unwrap();
+    }
+    let b = Node::start(b).await.unwrap();
+    eventually("the old items arrive", async || {
+        b.engine().len().await.unwrap() == 200
+    })
+    .await;
+    b.engine()
+        .submit(SyncItem::new("new", b"1".to_vec()))
+        .await
+        .unwrap();
+    a.engine().delete("old.0").await.unwrap();
+    eventually("the roots agree", async || {
+        let roots = (a.engine().merkle_root(), b.engine().merkle_root());
+        a.engine().get("new").await.unwrap().is_some()
+            && b.engine().get("old.0").await.unwrap().is_none()
+            && roots.0.unwrap() == roots.1.unwrap()
+    })
+    .await;
+    a.shutdown().await;
+    b.shutdown().await;
 }
