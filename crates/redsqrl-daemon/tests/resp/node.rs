@@ -32,11 +32,7 @@ impl Node {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         let config = SyncEngineConfig {
-            sql_url: Some(
-                format!("sqlite:{}", path("items.db").display())
-                    .as_str()
-                    .into(),
-            ),
+            sql_url: Some(format!("sqlite:{}", path("items.db").display()).as_str().into()),
             wal_path: Some(path("wal.db")),
             enable_cdc_stream: true,
             ..Default::default()

@@ -8,19 +8,13 @@ use crate::node::Node;
 /// Runs a program without holding up the server under test.
 async fn run(mut command: Command) -> Output {
     let program = command.get_program().to_string_lossy().into_owned();
-    let ran = tokio::task::spawn_blocking(move || command.output())
-        .await
-        .unwrap();
+    let ran = tokio::task::spawn_blocking(move || command.output()).await.unwrap();
     ran.unwrap_or_else(|error| panic!("{program}: {error}; `cargo xtask install` installs it"))
 }
 
 fn text(output: &Output) -> String {
     let (out, err) = (&output.stdout, &output.stderr);
-    format!(
-        "{}{}",
-        String::from_utf8_lossy(out),
-        String::from_utf8_lossy(err)
-    )
+    format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
 }
 
 async fn redis_cli(port: u16, args: &[&str]) -> String {
@@ -34,25 +28,11 @@ async fn redis_cli_is_content() {
     let node = Node::start().await;
     let port = node.port();
     assert_eq!(redis_cli(port, &["SET", "uk.a", "hello"]).await, "OK\n");
-    assert_eq!(
-        redis_cli(port, &["-3", "GET", "uk.a"]).await,
-        "\"hello\"\n".replace('"', "")
-    );
-    assert_eq!(
-        redis_cli(port, &["--scan", "--pattern", "uk.*"]).await,
-        "uk.a\n"
-    );
-    assert!(
-        redis_cli(port, &["INFO", "keyspace"])
-            .await
-            .contains("db0:keys=1")
-    );
+    assert_eq!(redis_cli(port, &["-3", "GET", "uk.a"]).await, "\"hello\"\n".replace('"', ""));
+    assert_eq!(redis_cli(port, &["--scan", "--pattern", "uk.*"]).await, "uk.a\n");
+    assert!(redis_cli(port, &["INFO", "keyspace"]).await.contains("db0:keys=1"));
     assert!(redis_cli(port, &["--bigkeys"]).await.contains("uk.a"));
-    assert!(
-        redis_cli(port, &["XADD", "uk.s", "*", "a", "b"])
-            .await
-            .starts_with("ERR ")
-    );
+    assert!(redis_cli(port, &["XADD", "uk.s", "*", "a", "b"]).await.starts_with("ERR "));
     node.stop().await;
 }
 
@@ -66,9 +46,7 @@ async fn redis_benchmark_runs() {
     let figures = text(&output).replace('\r', "\n");
     assert!(output.status.success(), "{figures}");
     for test in ["SET: ", "GET: ", "MSET (10 keys): "] {
-        let line = figures
-            .lines()
-            .find(|line| line.starts_with(test) && line.contains("p50"));
+        let line = figures.lines().find(|line| line.starts_with(test) && line.contains("p50"));
         assert!(line.is_some(), "{test} in {figures}");
     }
     node.stop().await;
@@ -113,8 +91,7 @@ print("content")
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_py_is_content() {
-    let python =
-        std::env::var_os("REDSQRL_TEST_PYTHON").unwrap_or_else(|| OsString::from("python3"));
+    let python = std::env::var_os("REDSQRL_TEST_PYTHON").unwrap_or_else(|| OsString::from("python3"));
     let mut import = Command::new(&python);
     import.args(["-c", "import redis"]);
     assert!(
