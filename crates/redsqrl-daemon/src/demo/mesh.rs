@@ -253,6 +253,14 @@ pub struct Audit {
     pub unlisted: usize,
 }
 
+impl Audit {
+    /// Whether everything is as it must be.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.verdict.faults.is_empty() && self.unlisted == 0
+    }
+}
+
 /// The beginning of a root, for people.
 #[must_use]
 pub fn short(root: &str) -> String {

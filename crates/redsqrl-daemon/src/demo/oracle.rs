@@ -242,6 +242,17 @@ pub enum FaultKind {
     Stranger,
 }
 
+impl FaultKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Lost,
+        Self::Resurrected,
+        Self::Mismatched,
+        Self::Disagreement,
+        Self::Stranger,
+    ];
+}
+
 /// A key that is not as it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -276,32 +287,25 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Whether everything was as it must be.
-    #[must_use]
-    pub fn is_clean(&self) -> bool {
-        self.faults.is_empty()
+    fn of(&self, kinds: &[FaultKind]) -> impl Iterator<Item = &Fault> {
+        self.faults
+            .iter()
+            .filter(move |fault| kinds.contains(&fault.kind))
     }
 
     /// How many faults are of one of these kinds.
     #[must_use]
     pub fn count(&self, kinds: &[FaultKind]) -> usize {
-        self.faults
-            .iter()
-            .filter(|fault| kinds.contains(&fault.kind))
-            .count()
+        self.of(kinds).count()
     }
 
-    /// The first few faults, for people; empty when there are none.
+    /// The first few faults of these kinds, for people; empty when there are none.
     #[must_use]
-    pub fn shown(&self) -> String {
-        let mut lines: Vec<String> = self
-            .faults
-            .iter()
-            .take(5)
-            .map(ToString::to_string)
-            .collect();
-        if self.faults.len() > lines.len() {
-            lines.push(format!("and {} more", self.faults.len() - lines.len()));
+    pub fn shown(&self, kinds: &[FaultKind]) -> String {
+        let mut lines: Vec<String> = self.of(kinds).take(5).map(ToString::to_string).collect();
+        let count = self.count(kinds);
+        if count > lines.len() {
+            lines.push(format!("and {} more", count - lines.len()));
         }
         lines.join("; ")
     }

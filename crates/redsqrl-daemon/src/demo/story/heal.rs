@@ -9,6 +9,14 @@ use super::super::{NAMES, NODES};
 use super::Story;
 use super::split::Conflict;
 
+const LOST: &[FaultKind] = &[FaultKind::Lost];
+const RESURRECTED: &[FaultKind] = &[FaultKind::Resurrected];
+const MISMATCHED: &[FaultKind] = &[
+    FaultKind::Mismatched,
+    FaultKind::Disagreement,
+    FaultKind::Stranger,
+];
+
 /// Conflicts shown to people.
 const SHOWN: usize = 4;
 
@@ -28,47 +36,38 @@ pub(super) async fn heal(story: &mut Story<'_>, conflicts: &[Conflict]) -> Resul
     story.check(all_equal(&roots), "all three roots equal", detail);
     check_winners(story, conflicts).await?;
     let verdict = &audit.verdict;
-    let lost = verdict.count(&[FaultKind::Lost]);
-    let resurrected = verdict.count(&[FaultKind::Resurrected]);
-    let mismatched = verdict.count(&[
-        FaultKind::Mismatched,
-        FaultKind::Disagreement,
-        FaultKind::Stranger,
-    ]);
     let acknowledged = story.mesh.oracle().lock().acknowledged();
+    let [lost, resurrected, mismatched] =
+        [LOST, RESURRECTED, MISMATCHED].map(|kinds| verdict.count(kinds));
     story.report.acknowledged = acknowledged;
     story.report.lost += lost;
     story.report.resurrected = resurrected;
     story.report.mismatched = mismatched;
-    let of = |count: usize| {
-        if count == 0 {
-            String::new()
-        } else {
-            format!("{count}: {}", verdict.shown())
-        }
-    };
-    let detail = if lost == 0 {
-        format!("{} acknowledged", grouped(acknowledged))
-    } else {
-        of(lost)
-    };
-    story.check(lost == 0, "no acknowledged write is missing", detail);
-    let detail = if resurrected == 0 {
-        format!("{} deleted", story.report.deletes)
-    } else {
-        of(resurrected)
-    };
-    story.check(resurrected == 0, "no deleted key came back", detail);
-    let detail = if mismatched == 0 {
-        format!("{} keys on {NODES} nodes", grouped(verdict.checked as u64))
-    } else {
-        of(mismatched)
-    };
-    story.check(
-        mismatched == 0,
-        "every key the same everywhere, byte for byte, and nothing else is there",
-        detail,
-    );
+    let deletes = story.report.deletes;
+    let outcomes = [
+        (
+            "no acknowledged write is missing",
+            LOST,
+            format!("{} acknowledged", grouped(acknowledged)),
+        ),
+        (
+            "no deleted key came back",
+            RESURRECTED,
+            format!("{deletes} deleted"),
+        ),
+        (
+            "every key the same everywhere, byte for byte, and nothing else is there",
+            MISMATCHED,
+            format!("{} keys on {NODES} nodes", grouped(verdict.checked as u64)),
+        ),
+    ];
+    for (name, kinds, good) in outcomes {
+        let detail = match verdict.count(kinds) {
+            0 => good,
+            count => format!("{count}: {}", verdict.shown(kinds)),
+        };
+        story.check(verdict.count(kinds) == 0, name, detail);
+    }
     let unlisted = if audit.unlisted == 0 {
         String::new()
     } else {

@@ -31,6 +31,9 @@ const C: usize = 2;
 /// How long the nodes may take until what they hold is what it must be.
 const SETTLE_LIMIT: Duration = Duration::from_secs(120);
 
+/// How long equal nodes may go on to hold something else than they must.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What all chapters need.
 struct Story<'a> {
     mesh: &'a mut Mesh,
@@ -68,18 +71,23 @@ impl Story<'_> {
     }
 
     /// Waits until the roots are equal and everything is as it must be; says how long the roots took. What is still
-    /// wrong after a long while is in the audit.
+    /// wrong a while after they moved for the last time is in the audit.
     async fn settle(&mut self) -> Result<(Duration, Audit), DemoError> {
         let began = Instant::now();
+        let (mut last, mut equal_after) = (Vec::new(), Duration::ZERO);
         loop {
             self.mesh.roots_when("equal roots", all_equal).await?;
-            let equal_after = began.elapsed();
-            let before = self.mesh.roots().await?;
+            let roots = self.mesh.roots().await?;
+            if roots != last {
+                equal_after = began.elapsed();
+                last = roots;
+            }
             let audit = self.mesh.audit().await?;
             // What was acknowledged and not yet stored is in no root: a root that moved was not the last one.
-            let still = self.mesh.roots().await? == before;
-            let good = audit.verdict.is_clean() && audit.unlisted == 0;
-            if (good && still) || began.elapsed() > SETTLE_LIMIT {
+            let moved = self.mesh.roots().await? != last;
+            let patient =
+                began.elapsed() < equal_after + PATIENCE && began.elapsed() < SETTLE_LIMIT;
+            if (audit.is_clean() && !moved) || !patient {
                 return Ok((equal_after, audit));
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
