@@ -106,6 +106,8 @@ impl Core {
         if !plan.cache_remove.is_empty() {
             self.cache.remove_many(&plan.cache_remove).await?;
         }
+        // What was confirmed, this life of the server has confirmed.
+        self.follow_cache_life();
         Ok(())
     }
 
@@ -116,16 +118,13 @@ impl Core {
         health: plan::Health,
         outcome: (Outcome, Outcome),
     ) -> Vec<Option<WalPos>> {
-        let (mut requeue, mut park, mut stale) = (Vec::new(), Vec::new(), Vec::new());
+        let verdict = |flight| plan::settle(flight, health, outcome.0, outcome.1);
+        // First of all: once an entry is settled it may leave L1, and then readers ask the cache.
+        self.note_stale(flights.iter().map(|flight| (flight, verdict(flight))));
+        let (mut requeue, mut park) = (Vec::new(), Vec::new());
         let mut freed = Vec::with_capacity(flights.len());
         for flight in flights {
-            let key = flight.stored.key();
-            let verdict = plan::settle(flight, health, outcome.0, outcome.1);
-            if verdict.cache_stale {
-                stale.push(key.clone());
-            } else if flight.due.contains(Due::CACHE) {
-                self.stale.forget([key]);
-            }
+            let (key, verdict) = (flight.stored.key(), verdict(flight));
             let settled = self.l1.settle(key, flight.stored.stamp(), verdict.done);
             if settled.requeue {
                 let tier_down = verdict.done != flight.due;
@@ -134,12 +133,23 @@ impl Core {
             }
             freed.push(settled.freed_pos);
         }
-        if self.stale.note(stale).is_err() {
-            self.give_up_cache();
-        }
         self.enqueue(requeue.into_iter().map(|key| (key, 0)));
         self.parked.lock().extend(park);
         freed
+    }
+
+    fn note_stale<'a>(&self, verdicts: impl Iterator<Item = (&'a Flight, plan::Verdict)>) {
+        let mut stale = Vec::new();
+        for (flight, verdict) in verdicts {
+            if verdict.cache_stale {
+                stale.push(flight.stored.key().clone());
+            } else if flight.due.contains(Due::CACHE) {
+                self.stale.forget([flight.stored.key()]);
+            }
+        }
+        if !stale.is_empty() && self.stale.note(stale).is_err() {
+            self.give_up_cache();
+        }
     }
 
     /// Hands what the archive now has to the publisher, and frees the log positions of the rest.

@@ -172,6 +172,7 @@ impl SyncEngine {
             stale: StaleKeys::default(),
             cache_order: tokio::sync::RwLock::new(()),
             generation: AtomicU32::new(0),
+            cache_life: Mutex::default(),
             archive,
             filter_saved: AtomicU64::new(found.tree.root().count),
             tree: RwLock::new(found.tree),
@@ -382,6 +383,7 @@ impl Core {
             .unwrap_or_default();
         let run = Persisted::from_bytes(&stored).next_run();
         self.generation.store(run.generation, Ordering::Release);
+        *self.cache_life.lock() = run.life.clone();
         self.archive
             .set_meta(MetaKey::Generation, run.to_bytes())
             .await?;
