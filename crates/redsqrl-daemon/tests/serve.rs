@@ -242,7 +242,14 @@ fn i7_what_is_exported_and_imported_is_the_same_byte_for_byte() {
     again.sort();
     was.sort();
     assert_eq!(again, was);
-    let (good, said) = run(&["export", &path("b"), "--from", &two.url(), "--prefix", "b*[1]?"]);
+    let (good, said) = run(&[
+        "export",
+        &path("b"),
+        "--from",
+        &two.url(),
+        "--prefix",
+        "b*[1]?",
+    ]);
     assert!(good && said.contains("2 items"), "{said}");
 }
 
@@ -261,13 +268,25 @@ fn bad_lines_are_named_or_counted() {
     let node = Program::start(dir.path(), &[]);
     let (good, said) = run(&["import", file, "--to", &node.url()]);
     assert!(!good && said.contains("line 3"), "{said}");
-    assert!(node.http("GET", "/v1/items/a", "").starts_with("HTTP/1.1 200"));
-    assert!(node.http("GET", "/v1/items/b", "").starts_with("HTTP/1.1 404"));
+    assert!(
+        node.http("GET", "/v1/items/a", "")
+            .starts_with("HTTP/1.1 200")
+    );
+    assert!(
+        node.http("GET", "/v1/items/b", "")
+            .starts_with("HTTP/1.1 404")
+    );
     let (good, said) = run(&["import", file, "--to", &node.url(), "--skip-bad"]);
-    assert!(good && said.contains("2 items imported") && said.contains("2 bad lines"), "{said}");
+    assert!(
+        good && said.contains("2 items imported") && said.contains("2 bad lines"),
+        "{said}"
+    );
     assert!(said.contains("line 5"), "{said}");
     let (good, said) = run(&["import", "/nowhere/x.ndjson", "--to", &node.url()]);
     assert!(!good && said.contains("/nowhere/x.ndjson"), "{said}");
     let (good, said) = run(&["import", file, "--to", "redis://:hunter2@127.0.0.1:1"]);
-    assert!(!good && said.contains("127.0.0.1:1") && !said.contains("hunter2"), "{said}");
+    assert!(
+        !good && said.contains("127.0.0.1:1") && !said.contains("hunter2"),
+        "{said}"
+    );
 }
