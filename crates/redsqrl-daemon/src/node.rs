@@ -8,6 +8,8 @@ mod mail;
 
 mod mesh;
 
+mod ports;
+
 mod settings;
 
 #[cfg(test)]
@@ -17,6 +19,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
 use replication_engine::{ReplicationConfig, ReplicationEngine};
 use sync_engine::cdc::keys::SpecialKeys;
@@ -24,7 +27,6 @@ use sync_engine::cdc::memory::MemoryLog;
 use sync_engine::engine::ShutdownReport;
 use sync_engine::env::{RealEnv, SharedEnv};
 use sync_engine::{SyncEngine, SyncEngineConfig};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -32,6 +34,7 @@ pub use error::NodeError;
 
 use self::directory::Directory;
 use self::mail::PortMailbox;
+use self::ports::Ports;
 use crate::config::NodeConfig;
 use crate::http::{Face, HttpServer};
 use crate::resp::{RespServer, RespShared};
@@ -82,41 +85,12 @@ impl Node {
         let (engine_settings, settings) = watch::channel(config.engine.clone());
         let (engine, changes) = storage(&config.engine, settings);
         engine.start().await.map_err(NodeError::Engine)?;
-        let keys = SpecialKeys::new(config.engine.redis_prefix.as_deref());
-        let shared = RespShared::new(engine.clone(), keys, changes, settings::resp(&config));
-        let shared = Arc::new(shared);
-        let (replication_settings, settings) = watch::channel(config.replication.clone());
-        let replication = replication(&config, settings, &engine, &shared);
-        if let Err(error) = replication.start().await {
-            engine.shutdown().await;
-            return Err(NodeError::Replication(error));
-        }
-        let view = replication.clone();
-        let view = Arc::new(move || mesh::shown(&view));
-        let face = Face::new(engine.clone(), config.max_body(), metrics.clone(), view);
-        let face = Arc::new(face);
-        let served = ports.serve(face.clone(), shared);
-        let (http, resp) = match served {
-            Ok(served) => served,
-            Err(error) => {
-                replication.shutdown().await;
-                engine.shutdown().await;
-                return Err(error);
-            }
-        };
-        Ok(Self {
-            id,
-            config: Mutex::new(config),
-            engine_settings,
-            replication_settings,
-            face,
-            http,
-            resp,
-            replication,
+        let stored = Stored {
             engine,
-            upkeep: tokio::spawn(keep_metrics(metrics)).abort_handle(),
-            _directory: directory,
-        })
+            changes,
+            engine_settings,
+        };
+        stored.join(id, config, ports, metrics, directory).await
     }
 
     /// Its name in the mesh.
@@ -181,38 +155,60 @@ impl Node {
     }
 }
 
-/// The open ports, before anybody is answered.
-struct Ports {
-    http: TcpListener,
-    resp: TcpListener,
+/// A node of which storage runs, and nothing else yet.
+struct Stored {
+    engine: Arc<SyncEngine>,
+    changes: Option<Arc<MemoryLog>>,
+    engine_settings: watch::Sender<SyncEngineConfig>,
 }
 
-impl Ports {
-    async fn open(config: &NodeConfig) -> Result<Self, NodeError> {
-        Ok(Self {
-            http: listen("HTTP", config.http.listen).await?,
-            resp: listen("the Redis protocol", config.resp.listen).await?,
+impl Stored {
+    /// Starts replication and the faces; stops storage again where that fails.
+    async fn join(
+        self,
+        id: String,
+        config: NodeConfig,
+        ports: Ports,
+        metrics: PrometheusHandle,
+        directory: Directory,
+    ) -> Result<Node, NodeError> {
+        let engine = self.engine;
+        let keys = SpecialKeys::new(config.engine.redis_prefix.as_deref());
+        let resp = settings::resp(&config);
+        let shared = RespShared::new(engine.clone(), keys, self.changes, resp);
+        let shared = Arc::new(shared);
+        let (replication_settings, settings) = watch::channel(config.replication.clone());
+        let replication = replication(&config, settings, &engine, &shared);
+        let view = replication.clone();
+        let view = Arc::new(move || mesh::shown(&view));
+        let face = Face::new(engine.clone(), config.max_body(), metrics.clone(), view);
+        let face = Arc::new(face);
+        let started = match replication.start().await {
+            Ok(()) => ports.serve(face.clone(), shared),
+            Err(error) => Err(NodeError::Replication(error)),
+        };
+        let (http, resp) = match started {
+            Ok(served) => served,
+            Err(error) => {
+                replication.shutdown().await;
+                engine.shutdown().await;
+                return Err(error);
+            }
+        };
+        Ok(Node {
+            id,
+            config: Mutex::new(config),
+            engine_settings: self.engine_settings,
+            replication_settings,
+            face,
+            http,
+            resp,
+            replication,
+            engine,
+            upkeep: tokio::spawn(keep_metrics(metrics)).abort_handle(),
+            _directory: directory,
         })
     }
-
-    fn serve(
-        self,
-        face: Arc<Face>,
-        shared: Arc<RespShared>,
-    ) -> Result<(HttpServer, RespServer), NodeError> {
-        let resp = RespServer::start(self.resp, shared).map_err(NodeError::Serve)?;
-        let http = HttpServer::start(self.http, face).map_err(NodeError::Serve)?;
-        Ok((http, resp))
-    }
-}
-
-async fn listen(face: &'static str, address: SocketAddr) -> Result<TcpListener, NodeError> {
-    let listening = TcpListener::bind(address).await;
-    listening.map_err(|source| NodeError::Listen {
-        face,
-        address,
-        source,
-    })
 }
 
 /// The engine, not started, and the change stream of a node that has no Redis for it.
@@ -249,7 +245,7 @@ fn replication(
     Arc::new(builder.build())
 }
 
-async fn keep_metrics(metrics: metrics_exporter_prometheus::PrometheusHandle) {
+async fn keep_metrics(metrics: PrometheusHandle) {
     loop {
         tokio::time::sleep(METRICS_UPKEEP).await;
         metrics.run_upkeep();

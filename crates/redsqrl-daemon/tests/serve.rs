@@ -72,6 +72,20 @@ impl Program {
         stream.read_to_string(&mut answer).unwrap();
         answer
     }
+
+    fn url(&self) -> String {
+        format!("redis://{}", self.address("redis://"))
+    }
+}
+
+/// Runs a command to its end; gives whether it went well, and everything that it said.
+fn run(arguments: &[&str]) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_redsqrl"))
+        .args(arguments)
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
 }
 
 fn command(dir: &Path) -> Command {
@@ -196,5 +210,83 @@ fn what_cannot_start_says_why_and_ends_with_1() {
     assert!(
         message.contains("in use by a running node") && message.contains(&pid),
         "{message}"
+    );
+}
+
+#[test]
+fn i7_what_is_exported_and_imported_is_the_same_byte_for_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    let mut text = String::new();
+    for n in 0..5000 {
+        text.push_str(&format!(
+            "{{\"id\":\"a.{n:04}\",\"content\":{{ \"n\":{n} ,\"s\": \"ü\\n\"}}}}\n"
+        ));
+    }
+    text.push_str("{\"id\":\"b*[1]?\",\"content_base64\":\"AP8=\"}\n");
+    text.push_str("{\"id\":\"b*[1]?.2\",\"content_base64\":\"\"}\n");
+    text.push_str("{\"id\":\"c\",\"content\":null}\n");
+    std::fs::write(path("in.ndjson"), &text).unwrap();
+    let one = Program::start(&dir.path().join("one"), &[]);
+    let (good, said) = run(&["import", &path("in.ndjson"), "--to", &one.url()]);
+    assert!(good && said.contains("5,003 items imported"), "{said}");
+    let (good, said) = run(&["export", &path("out.ndjson.zst"), "--from", &one.url()]);
+    assert!(good && said.contains("5,003 items exported"), "{said}");
+    let two = Program::start(&dir.path().join("two"), &[]);
+    let (good, said) = run(&["import", &path("out.ndjson.zst"), "--to", &two.url()]);
+    assert!(good, "{said}");
+    let (good, said) = run(&["export", &path("again.ndjson"), "--from", &two.url()]);
+    assert!(good, "{said}");
+    let mut again: Vec<String> = lines(&path("again.ndjson"));
+    let mut was: Vec<String> = text.lines().map(Into::into).collect();
+    again.sort();
+    was.sort();
+    assert_eq!(again, was);
+    let (good, said) = run(&[
+        "export",
+        &path("b"),
+        "--from",
+        &two.url(),
+        "--prefix",
+        "b*[1]?",
+    ]);
+    assert!(good && said.contains("2 items"), "{said}");
+}
+
+fn lines(path: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().map(Into::into).collect()
+}
+
+#[test]
+fn bad_lines_are_named_or_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bad.ndjson");
+    let file = file.to_str().unwrap();
+    let text = "{\"id\":\"a\",\"content\":1}\n\nnonsense\n{\"id\":\"b\",\"content\":2}\n{\"id\":\"\",\"content\":2}";
+    std::fs::write(file, text).unwrap();
+    let node = Program::start(dir.path(), &[]);
+    let (good, said) = run(&["import", file, "--to", &node.url()]);
+    assert!(!good && said.contains("line 3"), "{said}");
+    assert!(
+        node.http("GET", "/v1/items/a", "")
+            .starts_with("HTTP/1.1 200")
+    );
+    assert!(
+        node.http("GET", "/v1/items/b", "")
+            .starts_with("HTTP/1.1 404")
+    );
+    let (good, said) = run(&["import", file, "--to", &node.url(), "--skip-bad"]);
+    assert!(
+        good && said.contains("2 items imported") && said.contains("2 bad lines"),
+        "{said}"
+    );
+    assert!(said.contains("line 5"), "{said}");
+    let (good, said) = run(&["import", "/nowhere/x.ndjson", "--to", &node.url()]);
+    assert!(!good && said.contains("/nowhere/x.ndjson"), "{said}");
+    let (good, said) = run(&["import", file, "--to", "redis://:hunter2@127.0.0.1:1"]);
+    assert!(
+        !good && said.contains("127.0.0.1:1") && !said.contains("hunter2"),
+        "{said}"
     );
 }

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use clap::Args;
 use indicatif::{HumanCount, ProgressBar};
 
-use super::Failure;
 use super::files::Lines;
 use super::remote::{Remote, URL_DEFAULT};
+use super::{Failure, say};
 use crate::ndjson;
 
 /// A batch is sent when it has this many items …
@@ -50,9 +50,9 @@ impl Import {
         bar.finish_and_clear();
         let sent = sent?;
         let bad = read.map_err(|_| "reading the file failed")??;
-        println!("{} items imported", HumanCount(sent));
+        say(&format!("{} items imported", HumanCount(sent)));
         if bad > 0 {
-            println!("{} bad lines left out", HumanCount(bad));
+            say(&format!("{} bad lines left out", HumanCount(bad)));
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use sync_engine::engine::ShutdownReport;
 
-use super::Failure;
+use super::{Failure, say};
 use crate::config::{self, ConfigFault, NodeConfig, Variables, parse_listen};
 use crate::node::Node;
 use crate::shutdown::{Signals, Wish};
@@ -80,12 +80,12 @@ impl Serve {
             node = Node::start(config) => node?,
             () = signals.stop() => return Ok(ExitCode::from(STOPPED_AT_ONCE)),
         };
-        println!(
+        say(&format!(
             "redsqrl node {} ready: http://{} redis://{}",
             node.id(),
             node.http_address(),
             node.resp_address()
-        );
+        ));
         let mut orphaned = std::pin::pin!(orphaned(self.stop_with_stdin));
         loop {
             let wish = tokio::select! {

@@ -179,17 +179,19 @@ fn variable_of(name: &str, variables: &Variables) -> Option<Place> {
     None
 }
 
-/// The first line, below the line of its section, that begins with the key.
+/// The line that begins with the key, below the line of its section; in `{…}` on one line, the section's.
 fn line_of(name: &str, text: &str, path: &Path) -> Option<Place> {
     let mut lines = text.lines().zip(1u64..);
     let mut found = None;
     for key in name.split('.') {
         // `peers[1]`: the list's line is close enough.
         let key = key.split('[').next().unwrap_or(key);
-        found = Some(lines.find(|(line, _)| {
+        let line = lines.find(|(line, _)| {
             let rest = line.trim_start_matches([' ', '-']).strip_prefix(key);
             rest.is_some_and(|rest| rest.trim_start().starts_with(':'))
-        })?);
+        });
+        let Some(line) = line else { break };
+        found = Some(line);
     }
     let (line, number) = found?;
     Some(Place::File {

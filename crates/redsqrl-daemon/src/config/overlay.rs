@@ -4,15 +4,12 @@
 //! or a password?) and their places in the file.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{
-    self, DeserializeSeed, Deserializer, Error, IgnoredAny, IntoDeserializer, MapAccess,
-    Unexpected, Visitor,
-};
+use serde::de::{self, DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 
+use super::section::Section;
 use super::variables::Node;
 
 type Nodes = BTreeMap<String, Node>;
@@ -20,8 +17,8 @@ type Nodes = BTreeMap<String, Node>;
 /// The key being read. After an error: the key at which it happened.
 #[derive(Default)]
 pub(super) struct Trace {
-    path: RefCell<Vec<String>>,
-    variable: RefCell<Option<String>>,
+    pub(super) path: RefCell<Vec<String>>,
+    pub(super) variable: RefCell<Option<String>>,
 }
 
 impl Trace {
@@ -37,15 +34,15 @@ impl Trace {
 }
 
 #[derive(Clone, Copy)]
-struct Layer<'de, 't> {
-    nodes: Option<&'de Nodes>,
-    trace: &'t Trace,
+pub(super) struct Layer<'de, 't> {
+    pub(super) nodes: Option<&'de Nodes>,
+    pub(super) trace: &'t Trace,
 }
 
 /// A deserializer with variables laid over it.
 pub(super) struct Overlay<'de, 't, D> {
-    inner: D,
-    layer: Layer<'de, 't>,
+    pub(super) inner: D,
+    pub(super) layer: Layer<'de, 't>,
 }
 
 impl<'de, 't, D> Overlay<'de, 't, D> {
@@ -145,9 +142,9 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Overlay<'de, '_, D> {
 }
 
 /// A visitor or a seed that hands the layer on to what is inside.
-struct Layered<'de, 't, T> {
-    inner: T,
-    layer: Layer<'de, 't>,
+pub(super) struct Layered<'de, 't, T> {
+    pub(super) inner: T,
+    pub(super) layer: Layer<'de, 't>,
 }
 
 macro_rules! forward_visits {
@@ -194,12 +191,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Layered<'de, '_, V> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_map(Section {
-            access,
-            layer: self.layer,
-            seen: BTreeSet::new(),
-            current: Current::None,
-        })
+        self.inner.visit_map(Section::new(access, self.layer))
     }
 
     fn visit_enum<A: de::EnumAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
@@ -213,174 +205,5 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Layered<'de, '_, S> 
     fn deserialize<D: Deserializer<'de>>(self, inner: D) -> Result<S::Value, D::Error> {
         let layer = self.layer;
         self.inner.deserialize(Overlay { inner, layer })
-    }
-}
-
-/// The key whose value comes next.
-enum Current<'de> {
-    None,
-    /// In the file, and maybe in the variables too.
-    File(String, Option<&'de Node>),
-    /// In the variables alone.
-    Variable(String, &'de Node),
-}
-
-/// The keys of a section: those of the file, then those that only variables have.
-struct Section<'de, 't, A> {
-    access: A,
-    layer: Layer<'de, 't>,
-    seen: BTreeSet<String>,
-    current: Current<'de>,
-}
-
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Section<'de, '_, A> {
-    type Error = A::Error;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, A::Error> {
-        let nodes = self.layer.nodes;
-        let key = match self.access.next_key::<String>()? {
-            Some(key) => {
-                self.current = Current::File(key.clone(), nodes.and_then(|nodes| nodes.get(&key)));
-                key
-            }
-            None => {
-                let unseen =
-                    nodes.and_then(|nodes| nodes.iter().find(|(key, _)| !self.seen.contains(*key)));
-                let Some((key, node)) = unseen else {
-                    return Ok(None);
-                };
-                // An unknown key is refused before its value is read.
-                *self.layer.trace.variable.borrow_mut() = Some(node.name().into());
-                self.current = Current::Variable(key.clone(), node);
-                key.clone()
-            }
-        };
-        self.seen.insert(key.clone());
-        let key = seed.deserialize(IntoDeserializer::<A::Error>::into_deserializer(key))?;
-        *self.layer.trace.variable.borrow_mut() = None;
-        Ok(Some(key))
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        let trace = self.layer.trace;
-        let (key, node, in_file) = match std::mem::replace(&mut self.current, Current::None) {
-            Current::None => return Err(Error::custom("a value without a key")),
-            Current::File(key, node) => (key, node, true),
-            Current::Variable(key, node) => (key, Some(node), false),
-        };
-        trace.path.borrow_mut().push(key);
-        let layer = |nodes| Layer { nodes, trace };
-        let value = match (node, in_file) {
-            (Some(Node::Leaf { name, text }), in_file) => {
-                if in_file {
-                    self.access.next_value::<IgnoredAny>()?;
-                }
-                *trace.variable.borrow_mut() = Some(name.clone());
-                let value = seed.deserialize(Leaf::new(text))?;
-                *trace.variable.borrow_mut() = None;
-                value
-            }
-            (Some(Node::Section(nodes)), true) => {
-                let layer = layer(Some(nodes));
-                self.access
-                    .next_value_seed(Layered { inner: seed, layer })?
-            }
-            (Some(Node::Section(nodes)), false) => {
-                let nothing = std::iter::empty::<(String, String)>();
-                let inner = de::value::MapDeserializer::<_, A::Error>::new(nothing);
-                seed.deserialize(Overlay {
-                    inner,
-                    layer: layer(Some(nodes)),
-                })?
-            }
-            (None, _) => {
-                let layer = layer(None);
-                self.access
-                    .next_value_seed(Layered { inner: seed, layer })?
-            }
-        };
-        trace.path.borrow_mut().pop();
-        Ok(value)
-    }
-}
-
-/// The text of a variable, read as whatever the setting is. Empty text is "not set" where a setting may be that.
-struct Leaf<'de, E> {
-    text: &'de str,
-    error: PhantomData<E>,
-}
-
-impl<'de, E: Error> Leaf<'de, E> {
-    fn new(text: &'de str) -> Self {
-        Self {
-            text,
-            error: PhantomData,
-        }
-    }
-}
-
-macro_rules! parsed {
-    ($($method:ident $visit:ident $ty:ty,)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
-            match self.text.trim().parse::<$ty>() {
-                Ok(value) => visitor.$visit(value),
-                Err(_) => Err(E::invalid_value(Unexpected::Str(self.text), &visitor)),
-            }
-        }
-    )*};
-}
-
-impl<'de, E: Error> Deserializer<'de> for Leaf<'de, E> {
-    type Error = E;
-
-    parsed! {
-        deserialize_bool visit_bool bool,
-        deserialize_i8 visit_i8 i8,
-        deserialize_i16 visit_i16 i16,
-        deserialize_i32 visit_i32 i32,
-        deserialize_i64 visit_i64 i64,
-        deserialize_i128 visit_i128 i128,
-        deserialize_u8 visit_u8 u8,
-        deserialize_u16 visit_u16 u16,
-        deserialize_u32 visit_u32 u32,
-        deserialize_u64 visit_u64 u64,
-        deserialize_u128 visit_u128 u128,
-        deserialize_f32 visit_f32 f32,
-        deserialize_f64 visit_f64 f64,
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
-        visitor.visit_borrowed_str(self.text)
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
-        match self.text.is_empty() {
-            true => visitor.visit_none(),
-            false => visitor.visit_some(self),
-        }
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, E> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        _variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, E> {
-        visitor.visit_enum(IntoDeserializer::<E>::into_deserializer(self.text))
-    }
-
-    serde::forward_to_deserialize_any! {
-        char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
     }
 }

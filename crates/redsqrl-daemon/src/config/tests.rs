@@ -1,5 +1,6 @@
 use super::*;
 use std::ffi::OsString;
+use std::path::Path;
 
 fn written(text: &str) -> tempfile::NamedTempFile {
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();

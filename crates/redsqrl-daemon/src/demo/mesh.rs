@@ -161,7 +161,7 @@ impl Mesh {
         Ok(roots)
     }
 
-    /// Waits until the roots are as wanted; says how long it took.
+    /// Waits until the roots are as wanted; gives them.
     ///
     /// # Errors
     /// `Late`, with the roots that were seen last.
@@ -169,12 +169,12 @@ impl Mesh {
         &mut self,
         what: &str,
         wanted: impl Fn(&[String]) -> bool,
-    ) -> Result<Duration, DemoError> {
+    ) -> Result<Vec<String>, DemoError> {
         let began = Instant::now();
         loop {
             let roots = self.roots().await?;
             if wanted(&roots) {
-                return Ok(began.elapsed());
+                return Ok(roots);
             }
             if began.elapsed() > EQUAL_LIMIT {
                 let seen = roots

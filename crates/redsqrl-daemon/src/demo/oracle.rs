@@ -7,7 +7,7 @@
 //! The rule: a write is out of the running only when an *acknowledged* write is surely newer. A write whose outcome
 //! nobody knows (its connection died) may have happened or not.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use bytes::Bytes;
@@ -293,17 +293,20 @@ impl Verdict {
             .filter(move |fault| kinds.contains(&fault.kind))
     }
 
-    /// How many faults are of one of these kinds.
+    /// How many keys have faults of these kinds, on whichever nodes.
     #[must_use]
     pub fn count(&self, kinds: &[FaultKind]) -> usize {
-        self.of(kinds).count()
+        self.of(kinds)
+            .map(|fault| &fault.key)
+            .collect::<HashSet<_>>()
+            .len()
     }
 
     /// The first few faults of these kinds, for people; empty when there are none.
     #[must_use]
     pub fn shown(&self, kinds: &[FaultKind]) -> String {
         let mut lines: Vec<String> = self.of(kinds).take(5).map(ToString::to_string).collect();
-        let count = self.count(kinds);
+        let count = self.of(kinds).count();
         if count > lines.len() {
             lines.push(format!("and {} more", count - lines.len()));
         }

@@ -66,11 +66,11 @@ pub struct Report {
     pub acknowledged: u64,
     /// Writes under way when the node was killed, of which nobody knows.
     pub unanswered: usize,
-    /// Acknowledged writes that are missing, over all nodes.
+    /// Keys of which an acknowledged write is missing, on whichever nodes.
     pub lost: usize,
-    /// Deleted keys that are there, over all nodes.
+    /// Deleted keys that are there, on whichever nodes.
     pub resurrected: usize,
-    /// Keys with other bytes than they must have, or that nobody wrote, over all nodes.
+    /// Keys with other bytes than they must have, or that nobody wrote, on whichever nodes.
     pub mismatched: usize,
     /// Whether the roots were equal at the end.
     pub roots_equal: bool,

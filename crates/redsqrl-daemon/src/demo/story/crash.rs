@@ -61,7 +61,7 @@ pub(super) async fn crash(story: &mut Story<'_>) -> Result<(), DemoError> {
     drop(waiting);
     let took = began.elapsed().as_secs_f64();
     let faults = faults_of_b(story, &keys).await?;
-    story.report.lost += faults.len();
+    story.report.lost = faults.len();
     let detail = match faults.first() {
         None => format!(
             "{} writes, serving again after {took:.2} s",

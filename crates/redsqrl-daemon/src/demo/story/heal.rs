@@ -1,7 +1,6 @@
 //! Chapter 5: the network heals; everything is compared with what it must be.
 
 use super::super::error::DemoError;
-use super::super::mesh::all_equal;
 use super::super::oracle::FaultKind;
 use super::super::report::round;
 use super::super::screen::grouped;
@@ -26,21 +25,21 @@ pub(super) async fn heal(story: &mut Story<'_>, conflicts: &[Conflict]) -> Resul
         .screen
         .wait("waiting for equal roots, then reading everything from every node");
     story.mesh.heal();
-    let (took, audit) = story.settle().await?;
+    let settled = story.settle().await?;
     drop(waiting);
+    let (seconds, audit) = (settled.after.as_secs_f64(), &settled.audit);
     story.show_nodes(Some(&audit.counts)).await?;
-    let roots = story.mesh.roots().await?;
-    story.report.converge_seconds = round(took.as_secs_f64(), 3);
-    story.report.roots_equal = all_equal(&roots);
-    let detail = format!("{:.2} s after the network healed", took.as_secs_f64());
-    story.check(all_equal(&roots), "all three roots equal", detail);
+    story.report.converge_seconds = round(seconds, 3);
+    story.report.roots_equal = settled.is_equal;
+    let detail = format!("{seconds:.2} s after the network healed");
+    story.check(settled.is_equal, "all three roots equal", detail);
     check_winners(story, conflicts).await?;
     let verdict = &audit.verdict;
     let acknowledged = story.mesh.oracle().lock().acknowledged();
     let [lost, resurrected, mismatched] =
         [LOST, RESURRECTED, MISMATCHED].map(|kinds| verdict.count(kinds));
     story.report.acknowledged = acknowledged;
-    story.report.lost += lost;
+    story.report.lost = story.report.lost.max(lost);
     story.report.resurrected = resurrected;
     story.report.mismatched = mismatched;
     let deletes = story.report.deletes;

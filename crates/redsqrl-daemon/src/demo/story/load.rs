@@ -43,18 +43,21 @@ pub(super) async fn load(story: &mut Story<'_>) -> Result<(), DemoError> {
     let waiting = story
         .screen
         .wait("waiting for equal roots, then reading everything from every node");
-    let (took, audit) = story.settle().await?;
+    let settled = story.settle().await?;
     drop(waiting);
-    story.report.load_converge_seconds = round(took.as_secs_f64(), 3);
-    story.show_nodes(Some(&audit.counts)).await?;
+    story.report.load_converge_seconds = round(settled.after.as_secs_f64(), 3);
+    story.show_nodes(Some(&settled.audit.counts)).await?;
     story.check(
-        true,
+        settled.is_equal,
         "roots equal",
-        format!("{:.2} s after the last acknowledgement", took.as_secs_f64()),
+        format!(
+            "{:.2} s after the last acknowledgement",
+            settled.after.as_secs_f64()
+        ),
     );
-    let good = audit.is_clean();
+    let audit = &settled.audit;
     story.check(
-        good,
+        audit.is_clean(),
         "every item on every node, byte for byte",
         audit.verdict.shown(&FaultKind::ALL),
     );

@@ -28,7 +28,7 @@ const B: usize = 1;
 /// Node C: cut off.
 const C: usize = 2;
 
-/// How long the nodes may take until what they hold is what it must be.
+/// How long the nodes may take until their roots move no more.
 const SETTLE_LIMIT: Duration = Duration::from_secs(120);
 
 /// How long equal nodes may go on to hold something else than they must.
@@ -65,30 +65,52 @@ pub async fn tell(
     heal::heal(&mut story, &conflicts).await
 }
 
+/// How the nodes are when nothing moves any more, or after the longest wait.
+struct Settled {
+    /// Whether the roots are equal, and stay so.
+    is_equal: bool,
+    /// When they became so.
+    after: Duration,
+    /// What the nodes hold.
+    audit: Audit,
+}
+
 impl Story<'_> {
     fn check(&mut self, ok: bool, name: &str, detail: impl Into<String>) {
         self.report.check(self.screen, ok, name, detail);
     }
 
-    /// Waits until the roots are equal and everything is as it must be; says how long the roots took. What is still
-    /// wrong a while after they moved for the last time is in the audit.
-    async fn settle(&mut self) -> Result<(Duration, Audit), DemoError> {
+    /// Waits until the roots are equal and everything is as it must be, or long enough.
+    async fn settle(&mut self) -> Result<Settled, DemoError> {
         let began = Instant::now();
-        let (mut last, mut equal_after) = (Vec::new(), Duration::ZERO);
+        let (mut last, mut after) = (Vec::new(), Duration::ZERO);
         loop {
-            self.mesh.roots_when("equal roots", all_equal).await?;
-            let roots = self.mesh.roots().await?;
+            let roots = match self.mesh.roots_when("equal roots", all_equal).await {
+                Ok(roots) => roots,
+                Err(DemoError::Late { .. }) => {
+                    let (after, audit) = (began.elapsed(), self.mesh.audit().await?);
+                    return Ok(Settled {
+                        is_equal: false,
+                        after,
+                        audit,
+                    });
+                }
+                Err(error) => return Err(error),
+            };
             if roots != last {
-                equal_after = began.elapsed();
+                after = began.elapsed();
                 last = roots;
             }
             let audit = self.mesh.audit().await?;
             // What was acknowledged and not yet stored is in no root: a root that moved was not the last one.
-            let moved = self.mesh.roots().await? != last;
-            let patient =
-                began.elapsed() < equal_after + PATIENCE && began.elapsed() < SETTLE_LIMIT;
-            if (audit.is_clean() && !moved) || !patient {
-                return Ok((equal_after, audit));
+            let is_final = self.mesh.roots().await? == last;
+            let is_patient = began.elapsed() < (after + PATIENCE).min(SETTLE_LIMIT);
+            if (audit.is_clean() && is_final) || !is_patient {
+                return Ok(Settled {
+                    is_equal: is_final,
+                    after,
+                    audit,
+                });
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
