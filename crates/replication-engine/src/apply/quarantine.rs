@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use sync_engine::item::{Stored, stamp::Origin};
 use sync_engine::Key;
+use sync_engine::item::{Stored, stamp::Origin};
 
 use crate::limits::{QUARANTINE_BYTES_MAX, QUARANTINE_WRITES_MAX};
 
@@ -45,7 +45,10 @@ impl Quarantine {
             .filter(|stored| stored.stamp().time.ms() <= now_ms)
             .map(|stored| stored.key().clone())
             .collect();
-        let due: Vec<Stored> = due.iter().filter_map(|key| self.writes.remove(key)).collect();
+        let due: Vec<Stored> = due
+            .iter()
+            .filter_map(|key| self.writes.remove(key))
+            .collect();
         self.bytes -= due.iter().map(Stored::size_bytes).sum::<usize>();
         due
     }

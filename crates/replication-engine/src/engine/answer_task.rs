@@ -95,7 +95,10 @@ impl AnswerTask {
 
 async fn send(node: &Node, question: &Question, bytes: Bytes) {
     let by = node.env.random();
-    let sent = node.mailbox.answer(&question.from, question.id, by, cut(bytes)).await;
+    let sent = node
+        .mailbox
+        .answer(&question.from, question.id, by, cut(bytes))
+        .await;
     if let Err(error) = sent {
         tracing::debug!(%error, to = %question.from, "an answer could not be sent");
     }

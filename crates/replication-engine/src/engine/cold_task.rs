@@ -58,7 +58,12 @@ impl ColdTask {
         memory.last_cold_at_ms = Some(now_ms);
         let ended = match &result {
             Ok(Outcome::Moving) => Ended::Moving,
-            Ok(Outcome::FillDue | Outcome::Compared { is_truncated: true, .. }) => Ended::Partial,
+            Ok(
+                Outcome::FillDue
+                | Outcome::Compared {
+                    is_truncated: true, ..
+                },
+            ) => Ended::Partial,
             Ok(Outcome::InSync | Outcome::Compared { .. }) => {
                 memory.in_sync_at_ms = Some(now_ms);
                 Ended::Whole

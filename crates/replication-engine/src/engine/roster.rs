@@ -74,12 +74,20 @@ impl Roster {
         let parts = || (peer.clone(), settings.clone(), stop.clone());
         if is_hot {
             let (peer, settings, stop) = parts();
-            let task = TailTask { peer, settings, stop };
+            let task = TailTask {
+                peer,
+                settings,
+                stop,
+            };
             tasks.spawn("replication-tail", task.run());
         }
         if settings.cold_path.enabled && is_storing {
             let (peer, settings, stop) = parts();
-            let task = ColdTask { peer, settings, stop };
+            let task = ColdTask {
+                peer,
+                settings,
+                stop,
+            };
             tasks.spawn("replication-cold", task.run());
         }
         // Without the hot path nobody else would find out whether the peer answers.
@@ -125,7 +133,9 @@ impl Roster {
                 Some(Err(_)) | None => return,
             }
             let config = configs.borrow_and_update().clone();
-            let followed = config.validate().and_then(|()| self.follow(&config, &tasks));
+            let followed = config
+                .validate()
+                .and_then(|()| self.follow(&config, &tasks));
             match followed {
                 Ok(()) => tracing::info!(peers = config.peers.len(), "new settings are in force"),
                 Err(error) => tracing::error!(%error, "the new settings cannot work"),

@@ -92,7 +92,11 @@ impl Mailbox for RedisMailbox {
         // One after the other, so that a large answer does not lie in memory twice.
         for (part, data) in parts.into_iter().enumerate() {
             let mut add = cmd("XADD");
-            add.arg(&key).arg("MAXLEN").arg("~").arg(PARTS_KEPT).arg("*");
+            add.arg(&key)
+                .arg("MAXLEN")
+                .arg("~")
+                .arg(PARTS_KEPT)
+                .arg("*");
             for (name, value) in part_fields(id, by, part, n, data) {
                 add.arg(&name[..]).arg(&value[..]);
             }

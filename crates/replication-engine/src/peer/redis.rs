@@ -241,6 +241,8 @@ impl Remote for RedisRemote {
     }
 
     async fn ping(&self) -> Result<(), RemoteError> {
-        send(&self.commands, "ping", [cmd("PING")]).await.map(|_| ())
+        send(&self.commands, "ping", [cmd("PING")])
+            .await
+            .map(|_| ())
     }
 }
