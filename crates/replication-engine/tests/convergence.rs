@@ -1,4 +1,5 @@
 //! When writes stop and the mesh is connected, all nodes hold the same.
+#![allow(clippy::disallowed_methods)] // tests live in real time
 
 mod common;
 

@@ -50,6 +50,11 @@ pub trait SyncEngineRef: Send + Sync + 'static {
     /// Where time, chance and tasks come from.
     fn env(&self) -> SharedEnv;
 
+    /// The node's id in stamps, when it was set; `local_node_id` must be the same.
+    fn node_id(&self) -> Option<String> {
+        None
+    }
+
     /// The node's own Redis and its key prefix, where peers put their questions; `None`: it has none.
     fn own_redis(&self) -> Option<(BackendUrl, Option<String>)> {
         None
@@ -106,6 +111,10 @@ impl SyncEngineRef for SyncEngine {
 
     fn env(&self) -> SharedEnv {
         SyncEngine::env(self)
+    }
+
+    fn node_id(&self) -> Option<String> {
+        self.config().node_id.clone()
     }
 
     fn own_redis(&self) -> Option<(BackendUrl, Option<String>)> {

@@ -29,7 +29,7 @@ pub struct ReplicationConfig {
     #[serde(default)]
     pub cursor: CursorSettings,
     /// Whether what a peer sent is published again, for peers that cannot reach its origin (hub, chain and tree
-    /// topologies). Default: false, for a full mesh.
+    /// topologies). Default: false, for a full mesh. Not changed while running.
     #[serde(default)]
     pub relay: bool,
 }

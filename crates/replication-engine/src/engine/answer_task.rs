@@ -1,5 +1,6 @@
 //! Answers the questions of peers: a few at once, the others wait or are told that this node is busy.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::node::Node;
 use super::stop::Stop;
 use super::tasks::Tasks;
-use crate::limits::{ANSWERS_AT_ONCE, QUESTIONS_WAITING_MAX};
+use crate::limits::{ANSWERS_AT_ONCE, ASKERS_MAX, QUESTIONS_WAITING_MAX};
 use crate::mailbox::parts::cut;
 use crate::mailbox::{Post, Question};
 use crate::peer::RemoteError;
@@ -33,6 +34,7 @@ impl AnswerTask {
         let waiting = Arc::new(Semaphore::new(QUESTIONS_WAITING_MAX));
         let working = Arc::new(Semaphore::new(ANSWERS_AT_ONCE));
         let mut after = None;
+        let mut askers = BTreeSet::new();
         while !self.stop.is_given() {
             match self.look(after).await {
                 None => return,
@@ -41,12 +43,18 @@ impl AnswerTask {
                     let malformed = post.malformed as u64;
                     self.node.metrics.questions_refused.increment(malformed);
                     for question in post.questions {
-                        self.take(question, &waiting, &working).await;
+                        if askers.contains(&question.from) || askers.len() < ASKERS_MAX {
+                            askers.insert(question.from.clone());
+                            self.take(question, &waiting, &working).await;
+                        } else {
+                            self.node.metrics.questions_refused.increment(1);
+                        }
                     }
                 }
                 Some(Err(error)) => {
                     tracing::debug!(%error, "the questions of peers cannot be read");
                     self.stop.unless(self.node.env.sleep(PAUSE)).await;
+                    after = self.after_failure(after).await;
                 }
             }
         }
@@ -65,6 +73,15 @@ impl AnswerTask {
             }
         };
         self.stop.unless(look).await
+    }
+
+    /// A server that forgot its streams may count from lower on.
+    async fn after_failure(&self, after: Option<StreamId>) -> Option<StreamId> {
+        let end = self.stop.unless(self.node.mailbox.end()).await;
+        match (after, end) {
+            (Some(after), Some(Ok(end))) if end < after => Some(StreamId::MIN),
+            _ => after,
+        }
     }
 
     async fn take(&self, question: Question, waiting: &Arc<Semaphore>, working: &Arc<Semaphore>) {

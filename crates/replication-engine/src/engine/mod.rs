@@ -46,7 +46,7 @@ use self::roster::Roster;
 use self::stop::{Stop, StopSign};
 use self::tasks::{AllDone, Tasks};
 use crate::apply::SyncEngineRef;
-use crate::config::ReplicationConfig;
+use crate::config::{ConfigError, ReplicationConfig};
 use crate::error::ReplicationError;
 use crate::limits::SHUTDOWN_PATIENCE;
 use crate::mailbox::{AbsentMailbox, Mailbox, RedisMailbox};
@@ -169,6 +169,7 @@ impl ReplicationEngine {
         let config = &self.parts.config;
         config.validate()?;
         let store = self.parts.store.clone();
+        check_node_id(config, &*store)?;
         let env = store.env();
         let node = Arc::new(Node {
             dialler: self.dialler(),
@@ -259,7 +260,7 @@ impl ReplicationEngine {
             .state
             .set(f64::from(EngineState::Stopping as u8));
         running.stop.give();
-        running.roster.clear();
+        running.roster.close();
         let all_done = timeout(&*running.node.env, SHUTDOWN_PATIENCE, running.done.wait()).await;
         if let Err(elapsed) = all_done {
             tracing::warn!(%elapsed, "a batch in flight did not end; its cursor has not moved, it will come again");
@@ -329,6 +330,18 @@ impl ReplicationEngine {
     fn roster(&self) -> Option<Arc<Roster>> {
         let running = self.running.lock();
         running.as_ref().map(|running| running.roster.clone())
+    }
+}
+
+/// Stamps and answers name the node: both engines must mean the same one.
+fn check_node_id(config: &ReplicationConfig, store: &dyn SyncEngineRef) -> Result<(), ConfigError> {
+    match store.node_id() {
+        Some(id) if id != config.local_node_id => {
+            let found = format!("{:?}", config.local_node_id);
+            let expected = format!("{id:?}, the node_id of the store");
+            Err(ConfigError::new("local_node_id", found, expected))
+        }
+        _ => Ok(()),
     }
 }
 

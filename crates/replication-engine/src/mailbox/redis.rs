@@ -20,8 +20,8 @@ use crate::peer::redis::{read_stream, reply, send, xread};
 /// Questions read at once.
 const QUESTIONS_READ: usize = 16;
 
-/// Longest wait for a question on the server.
-const WAIT_MAX: Duration = Duration::from_secs(30);
+/// Longest wait for a question on the server; a silent network shows [`PEER_PATIENCE`] later.
+const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// [`Mailbox`] on one Redis.
 pub struct RedisMailbox {

@@ -39,7 +39,16 @@ pub fn url(id: &str) -> String {
 impl Node {
     /// A node whose engine runs, and whose replication does not yet. Its stream keeps `stream_max` entries.
     pub async fn start(mesh: &MemoryMesh, id: &str, peers: &[&str], stream_max: usize) -> Self {
-        let env: SharedEnv = Arc::new(RealEnv::default());
+        Self::start_with(mesh, id, peers, stream_max, Arc::new(RealEnv::default())).await
+    }
+
+    pub async fn start_with(
+        mesh: &MemoryMesh,
+        id: &str,
+        peers: &[&str],
+        stream_max: usize,
+        env: SharedEnv,
+    ) -> Self {
         let archive = Arc::new(MemoryArchive::new());
         let log = Arc::new(MemoryLog::new(stream_max, 64 << 20, env.clone()));
         let settings = SyncEngineConfig {
