@@ -108,6 +108,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
         #[test]
         fn i8_it_is_bounded(writes in prop::collection::vec((0..20_000u32, 0..1_000i64), 0..300), fill in 0..12_000u32) {
             let mut quarantine = Quarantine::default();

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::node::Node;
 use super::stop::Stop;
 use super::tasks::Tasks;
-use crate::limits::{ANSWERS_AT_ONCE, ASKERS_MAX, QUESTIONS_WAITING_MAX};
+use crate::limits::{ANSWERS_AT_ONCE, ASK_PATIENCE, ASKERS_MAX, QUESTIONS_WAITING_MAX};
 use crate::mailbox::parts::cut;
 use crate::mailbox::{Post, Question};
 use crate::peer::RemoteError;
@@ -33,13 +33,13 @@ impl AnswerTask {
     pub(super) async fn run(self) {
         let waiting = Arc::new(Semaphore::new(QUESTIONS_WAITING_MAX));
         let working = Arc::new(Semaphore::new(ANSWERS_AT_ONCE));
-        let mut after = None;
+        let mut after = self.earliest();
         let mut askers = BTreeSet::new();
         while !self.stop.is_given() {
             match self.look(after).await {
                 None => return,
                 Some(Ok(post)) => {
-                    after = post.next.or(after);
+                    after = post.next.unwrap_or(after);
                     let malformed = post.malformed as u64;
                     self.node.metrics.questions_refused.increment(malformed);
                     for question in post.questions {
@@ -60,26 +60,24 @@ impl AnswerTask {
         }
     }
 
-    /// New questions. What was asked before the start is not answered: its askers have given up.
-    async fn look(&self, after: Option<StreamId>) -> Option<Result<Post, RemoteError>> {
-        let mailbox = &self.node.mailbox;
-        let look = async {
-            match after {
-                Some(after) => mailbox.next(after, WAIT).await,
-                None => Ok(Post {
-                    next: Some(mailbox.end().await?),
-                    ..Post::default()
-                }),
-            }
-        };
-        self.stop.unless(look).await
+    /// Where to begin: what was asked before has been given up on by its askers.
+    fn earliest(&self) -> StreamId {
+        let now = u64::try_from(self.node.env.now_ms()).unwrap_or(0);
+        let patience = u64::try_from(ASK_PATIENCE.as_millis()).unwrap_or(u64::MAX);
+        StreamId {
+            ms: now.saturating_sub(patience),
+            seq: 0,
+        }
+    }
+
+    async fn look(&self, after: StreamId) -> Option<Result<Post, RemoteError>> {
+        self.stop.unless(self.node.mailbox.next(after, WAIT)).await
     }
 
     /// A server that forgot its streams may count from lower on.
-    async fn after_failure(&self, after: Option<StreamId>) -> Option<StreamId> {
-        let end = self.stop.unless(self.node.mailbox.end()).await;
-        match (after, end) {
-            (Some(after), Some(Ok(end))) if end < after => Some(StreamId::MIN),
+    async fn after_failure(&self, after: StreamId) -> StreamId {
+        match self.stop.unless(self.node.mailbox.end()).await {
+            Some(Ok(end)) if end < after => StreamId::MIN,
             _ => after,
         }
     }

@@ -70,9 +70,11 @@ impl MemoryPort {
         let id = self.last.fetch_add(1, Ordering::SeqCst) + 1;
         let (answer, answered) = oneshot::channel();
         self.waiting.lock().insert(id, answer);
+        let now = u64::try_from(self.env.now_ms()).unwrap_or(0);
         let mut questions = self.questions.lock();
+        let last = questions.back().map_or(StreamId::MIN, |last| last.at);
         questions.push_back(Question {
-            at: StreamId { ms: id, seq: 0 },
+            at: last.next().max(StreamId { ms: now, seq: 0 }),
             id,
             from: from.to_owned(),
             bytes,
@@ -88,8 +90,8 @@ impl MemoryPort {
 #[async_trait]
 impl Mailbox for MemoryPort {
     async fn end(&self) -> Result<StreamId, RemoteError> {
-        let seen = self.last.load(Ordering::SeqCst);
-        Ok(StreamId { ms: seen, seq: 0 })
+        let questions = self.questions.lock();
+        Ok(questions.back().map_or(StreamId::MIN, |last| last.at))
     }
 
     async fn next(&self, after: StreamId, wait: Duration) -> Result<Post, RemoteError> {
