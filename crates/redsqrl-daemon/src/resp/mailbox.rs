@@ -108,7 +108,9 @@ impl StreamMailbox {
                 }
                 let trimmed = store.trim(&key, old);
                 let is_empty = store.source(&key).is_some_and(|stream| stream.is_empty());
-                let is_quiet = store.source(&key).is_some_and(|stream| stream.last_id() < oldest);
+                let is_quiet = store
+                    .source(&key)
+                    .is_some_and(|stream| stream.last_id() < oldest);
                 if trimmed.is_ok() && is_answers && is_empty && is_quiet {
                     // Cannot be refused: the trim was not.
                     store.remove(&key).ok();
