@@ -92,7 +92,10 @@ impl Core {
             .dirty_bytes_max()
             .saturating_sub(crate::limits::ENVELOPE_OVERHEAD_MAX);
         Rules {
-            payload_bytes_max: config.max_payload_bytes.min(fits),
+            payload_bytes_max: config
+                .max_payload_bytes
+                .min(fits)
+                .min(self.archive.payload_bytes_max()),
             cache: self.cache.is_configured(),
             archive: self.archive.is_configured(),
         }

@@ -169,6 +169,12 @@ impl Core {
                     stored: write.stored.clone(),
                     pos,
                 }),
+                // The archive has something newer, which this engine has not seen: what is here must not answer for it.
+                Some((write, Decision::Keep)) if !write.only_over_live => {
+                    self.l1
+                        .remove_clean(flight.stored.key(), flight.stored.stamp());
+                    free.extend(pos);
+                }
                 _ => free.extend(pos),
             }
         }

@@ -33,11 +33,12 @@ use crate::item::clock::Clock;
 use crate::l1::L1;
 use crate::l2::CacheStore;
 use crate::l2::absent::AbsentCache;
-use crate::l2::link::RedisTimeouts;
 use crate::l2::redis::RedisCache;
 use crate::l3::absent::AbsentArchive;
+use crate::l3::mysql::MysqlArchive;
 use crate::l3::sqlite::SqliteArchive;
 use crate::l3::{ArchiveError, ArchiveStore, MetaKey, Opened};
+use crate::link::RedisTimeouts;
 use crate::merkle::tree::Tree;
 use crate::wal::Wal;
 use crate::wal::absent::AbsentWal;
@@ -93,7 +94,8 @@ impl SyncEngine {
             let archive = SqliteArchive::from_url(url, env).map_err(|e| unusable(e.to_string()))?;
             return Ok(Arc::new(archive));
         }
-        Err(unusable("mysql: being written".into()).into())
+        let archive = MysqlArchive::from_url(url, env).map_err(|e| unusable(e.to_string()))?;
+        Ok(Arc::new(archive))
     }
 
     fn wal(&self, config: &SyncEngineConfig) -> Result<Arc<dyn Wal>, StorageError> {
@@ -280,10 +282,14 @@ impl Core {
         let mut seen = 0u64;
         while pos < end {
             let page = self.wal.read_from(pos, page_records).await?;
-            let Some((last, _)) = page.last() else { break };
-            pos = last + 1;
+            if page.is_empty() {
+                break;
+            }
             seen += page.len() as u64;
             for (at, stored) in page {
+                // Positions that a repair has left empty will never be reported.
+                self.outstanding.lock().void(pos..at);
+                pos = at + 1;
                 self.observe(&stored);
                 self.enter_replayed(stored, at);
             }
@@ -291,6 +297,7 @@ impl Core {
                 self.flush_until_clean().await?;
             }
         }
+        self.outstanding.lock().void(pos..end);
         if seen > 0 {
             tracing::info!(records = seen, "took back what the write-ahead log held");
         }

@@ -125,6 +125,10 @@ impl ArchiveStore for GuardedArchive {
         self.call("ping", self.inner.ping()).await
     }
 
+    fn payload_bytes_max(&self) -> usize {
+        self.inner.payload_bytes_max()
+    }
+
     fn is_configured(&self) -> bool {
         self.inner.is_configured()
     }
