@@ -42,6 +42,8 @@ pub mod cdc_source;
 
 pub mod mailbox;
 
+mod peer_mail;
+
 mod execute;
 
 mod output;
