@@ -8,7 +8,7 @@ use redis::cmd;
 use sync_engine::BackendUrl;
 use sync_engine::cdc::keys::SpecialKeys;
 use sync_engine::cdc::stream_id::StreamId;
-use sync_engine::l2::link::{RedisLink, RedisTimeouts};
+use sync_engine::link::{RedisLink, RedisTimeouts};
 
 use super::parts::{part_fields, question};
 use super::{Mailbox, Post};

@@ -13,7 +13,7 @@ use redis::{Cmd, Pipeline, Value, cmd};
 use sync_engine::cdc::keys::SpecialKeys;
 use sync_engine::cdc::stream_id::StreamId;
 use sync_engine::env::SharedEnv;
-use sync_engine::l2::link::{LinkError, RedisLink, RedisTimeouts};
+use sync_engine::link::{LinkError, RedisLink, RedisTimeouts};
 use tokio::sync::Mutex;
 
 use super::remote::{Dialler, Entry, Remote, RemoteError, StreamState};

@@ -1,0 +1,11 @@
+//! The Redis-protocol port of a real engine, through real sockets.
+#![allow(clippy::disallowed_methods, reason = "tests live in real time")]
+
+mod commands;
+mod expiry;
+mod hostile;
+mod login;
+mod node;
+mod outage;
+mod programs;
+mod streams;
