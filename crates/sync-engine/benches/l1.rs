@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p sync-engine --bench l1`. Prints millions of operations a second, best of five.
 
+#![allow(clippy::disallowed_methods)] // A bench reads the clock itself.
+
 use std::hash::BuildHasher;
 use std::hint::black_box;
 use std::time::Instant;

@@ -93,7 +93,9 @@ impl Core {
             rounds.borrow_and_update();
             let keys = self.queue.take();
             if !keys.is_empty() {
-                if let Some(error) = self.flush(keys).await.error {
+                let failed = self.flush(keys).await.error;
+                // A cache that is down holds up only what it alone keeps.
+                if let Some(error) = failed.filter(|_| !self.parked.lock().is_empty()) {
                     return Err(error);
                 }
                 continue;

@@ -53,7 +53,11 @@ pub(crate) struct Core {
     /// Taken for reading by those who write to the cache, for writing by the one who repairs it.
     pub cache_order: tokio::sync::RwLock<()>,
     pub generation: AtomicU32,
+    /// The life of the cache's server that the generation speaks of.
+    pub cache_life: Mutex<Option<Arc<str>>>,
     pub archive: GuardedArchive,
+    /// Whether the archive has been opened; it may have been down at the start.
+    pub archive_open: AtomicBool,
     pub tree: RwLock<Tree>,
     /// Whether a commit with an unknown outcome left the tree in memory behind the one in the archive.
     pub tree_outdated: AtomicBool,
@@ -92,23 +96,32 @@ impl Core {
             .dirty_bytes_max()
             .saturating_sub(crate::limits::ENVELOPE_OVERHEAD_MAX);
         Rules {
-            payload_bytes_max: config.max_payload_bytes.min(fits),
+            payload_bytes_max: config
+                .max_payload_bytes
+                .min(fits)
+                .min(self.archive.payload_bytes_max()),
             cache: self.cache.is_configured(),
             archive: self.archive.is_configured(),
         }
     }
 
     pub(super) fn health(&self) -> Health {
+        // Until the archive has been opened it is not known which records of the cache may be believed.
+        let open = self.archive_open.load(Ordering::Acquire);
         Health {
-            archive: self.archive.is_configured() && self.archive.circuit() != CircuitState::Open,
-            cache: self.cache.is_configured() && self.cache.circuit() != CircuitState::Open,
+            archive: open
+                && self.archive.is_configured()
+                && self.archive.circuit() != CircuitState::Open,
+            cache: open && self.cache.is_configured() && self.cache.circuit() != CircuitState::Open,
             has_archive: self.archive.is_configured(),
         }
     }
 
     /// Whether the cache may be asked about this key.
     pub(super) fn cache_is_believed(&self, key: &Key) -> bool {
-        self.cache.is_configured() && !self.stale.contains(key)
+        self.archive_open.load(Ordering::Acquire)
+            && self.cache.is_configured()
+            && !self.stale.contains(key)
     }
 
     /// Puts keys into the batch.

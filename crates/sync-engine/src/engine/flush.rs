@@ -7,7 +7,8 @@ use tokio::sync::Semaphore;
 use super::core::Core;
 use super::publisher::Change;
 use crate::batch::plan::{self, FlushPlan, Outcome};
-use crate::error::StorageError;
+use crate::error::{StorageError, Tier};
+use crate::guard::cache::CircuitOpen;
 use crate::item::decide::Decision;
 use crate::item::key::Key;
 use crate::l1::{Due, Flight};
@@ -63,22 +64,11 @@ impl Core {
         let (archive, cache) =
             futures_util::future::join(self.flush_archive(&plan), self.flush_cache(&plan)).await;
         let mut error = None;
-        let (archive, decisions) = match archive {
-            Ok(decisions) if health.archive => (Outcome::Done, decisions),
-            Ok(_) => (Outcome::Skipped, Vec::new()),
-            Err(failure) => {
-                error = Some(failure);
-                (Outcome::Failed, Vec::new())
-            }
-        };
-        let cache = match cache {
-            Ok(()) if health.cache => Outcome::Done,
-            Ok(()) => Outcome::Skipped,
-            Err(failure) => {
-                error.get_or_insert(failure);
-                Outcome::Failed
-            }
-        };
+        let wanted = |due| flights.iter().any(|flight| flight.due.contains(due));
+        let asked = (Tier::Archive, health.archive, wanted(Due::ARCHIVE));
+        let (archive, decisions) = outcome(archive, asked, &mut error);
+        let asked = (Tier::Cache, health.cache, wanted(Due::CACHE));
+        let (cache, _) = outcome(cache, asked, &mut error);
         let freed = self.settle_all(&flights, health, (archive, cache));
         self.publish_all(&plan, &decisions, &flights, freed);
         self.metrics.batches.increment(1);
@@ -87,7 +77,7 @@ impl Core {
         self.metrics.flush_seconds.record(took.as_secs_f64());
         if let Some(error) = &error {
             self.metrics.flush_failures.increment(1);
-            tracing::warn!(%error, keys = flights.len(), "a batch could not be stored everywhere; it will be tried again");
+            tracing::warn!(%error, keys = flights.len(), "not stored everywhere; it will be tried again");
         }
         self.settled();
         Flushed { error }
@@ -116,6 +106,8 @@ impl Core {
         if !plan.cache_remove.is_empty() {
             self.cache.remove_many(&plan.cache_remove).await?;
         }
+        // What was confirmed, this life of the server has confirmed.
+        self.follow_cache_life();
         Ok(())
     }
 
@@ -126,16 +118,13 @@ impl Core {
         health: plan::Health,
         outcome: (Outcome, Outcome),
     ) -> Vec<Option<WalPos>> {
-        let (mut requeue, mut park, mut stale) = (Vec::new(), Vec::new(), Vec::new());
+        let verdict = |flight| plan::settle(flight, health, outcome.0, outcome.1);
+        // First of all: once an entry is settled it may leave L1, and then readers ask the cache.
+        self.note_stale(flights.iter().map(|flight| (flight, verdict(flight))));
+        let (mut requeue, mut park) = (Vec::new(), Vec::new());
         let mut freed = Vec::with_capacity(flights.len());
         for flight in flights {
-            let key = flight.stored.key();
-            let verdict = plan::settle(flight, health, outcome.0, outcome.1);
-            if verdict.cache_stale {
-                stale.push(key.clone());
-            } else if flight.due.contains(Due::CACHE) {
-                self.stale.forget([key]);
-            }
+            let (key, verdict) = (flight.stored.key(), verdict(flight));
             let settled = self.l1.settle(key, flight.stored.stamp(), verdict.done);
             if settled.requeue {
                 let tier_down = verdict.done != flight.due;
@@ -144,12 +133,23 @@ impl Core {
             }
             freed.push(settled.freed_pos);
         }
-        if self.stale.note(stale).is_err() {
-            self.give_up_cache();
-        }
         self.enqueue(requeue.into_iter().map(|key| (key, 0)));
         self.parked.lock().extend(park);
         freed
+    }
+
+    fn note_stale<'a>(&self, verdicts: impl Iterator<Item = (&'a Flight, plan::Verdict)>) {
+        let mut stale = Vec::new();
+        for (flight, verdict) in verdicts {
+            if verdict.cache_stale {
+                stale.push(flight.stored.key().clone());
+            } else if flight.due.contains(Due::CACHE) {
+                self.stale.forget([flight.stored.key()]);
+            }
+        }
+        if !stale.is_empty() && self.stale.note(stale).is_err() {
+            self.give_up_cache();
+        }
     }
 
     /// Hands what the archive now has to the publisher, and frees the log positions of the rest.
@@ -180,5 +180,26 @@ impl Core {
         }
         free.extend(self.publisher.push(changes));
         self.release_positions(free);
+    }
+}
+
+/// What a tier's part of a flush came to: (the tier, whether it was fit to be asked, whether there was anything for it).
+fn outcome<T: Default>(
+    result: Result<T, StorageError>,
+    (tier, asked, wanted): (Tier, bool, bool),
+    error: &mut Option<StorageError>,
+) -> (Outcome, T) {
+    match result {
+        Ok(value) if asked => (Outcome::Done, value),
+        Ok(value) => {
+            if wanted {
+                error.get_or_insert(StorageError::unavailable(tier, "store", CircuitOpen));
+            }
+            (Outcome::Skipped, value)
+        }
+        Err(failure) => {
+            error.get_or_insert(failure);
+            (Outcome::Failed, T::default())
+        }
     }
 }

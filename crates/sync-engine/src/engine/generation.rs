@@ -1,5 +1,6 @@
 //! The life of the cache: which of its records may be believed.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::core::Core;
@@ -11,37 +12,44 @@ use crate::l3::{ArchiveStore, MetaKey};
 /// Stale keys repaired at once.
 const REPAIR_KEYS: usize = 1_000;
 
-/// What is persisted: the generation in force, and whether the last stop left nothing stale.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How far a run's generations may grow without a write to the archive: the next run begins above all of them.
+const RUN_STRIDE: Generation = 1 << 10;
+
+/// What is persisted: the generation in force, whether the last stop left nothing stale, and which life of the server it
+/// speaks of.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Persisted {
     pub generation: Generation,
     pub clean: bool,
+    pub life: Option<Arc<str>>,
 }
 
 impl Persisted {
-    pub(super) fn to_bytes(self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.generation.to_be_bytes().to_vec();
         bytes.push(u8::from(self.clean));
+        bytes.extend(self.life.as_deref().unwrap_or_default().as_bytes());
         bytes
     }
 
     /// Anything unreadable counts as a stop that was not clean.
     pub(super) fn from_bytes(bytes: &[u8]) -> Self {
-        let generation = bytes
-            .get(..4)
-            .and_then(|b| b.try_into().ok())
-            .map_or(0, u32::from_be_bytes);
+        let generation = bytes.first_chunk().map_or(0, |b| u32::from_be_bytes(*b));
+        let life = bytes.get(5..).and_then(|b| std::str::from_utf8(b).ok());
         Self {
             generation,
-            clean: bytes.get(4..) == Some(&[1]),
+            clean: bytes.get(4) == Some(&1),
+            life: life.filter(|life| !life.is_empty()).map(Into::into),
         }
     }
 
-    /// The generation of the run that begins: the same after a clean stop, else a new one.
+    /// The generation of the run that begins: the same after a clean stop, else one above all of the last run.
     pub(super) fn next_run(self) -> Self {
+        let stride = if self.clean { 0 } else { RUN_STRIDE };
         Self {
-            generation: self.generation.wrapping_add(u32::from(!self.clean)),
+            generation: self.generation.wrapping_add(stride),
             clean: false,
+            ..self
         }
     }
 }
@@ -58,6 +66,22 @@ impl Core {
             generation,
             "the cache missed too many writes; what it holds is no longer believed"
         );
+    }
+
+    /// Takes note of the cache's server: another life of it may hold what was overwritten long ago.
+    pub(super) fn follow_cache_life(&self) {
+        let Some(life) = self.cache.life() else {
+            return;
+        };
+        let mut known = self.cache_life.lock();
+        if known.as_ref() == Some(&life) {
+            return;
+        }
+        let is_first = known.replace(life).is_none();
+        drop(known);
+        if !is_first {
+            self.give_up_cache();
+        }
     }
 
     /// Takes stale keys out of the cache. `false`: none were left.
@@ -77,6 +101,7 @@ impl Core {
         let persisted = Persisted {
             generation: self.generation(),
             clean,
+            life: self.cache_life.lock().clone(),
         };
         self.archive
             .set_meta(MetaKey::Generation, persisted.to_bytes())
@@ -91,23 +116,14 @@ mod tests {
 
     #[test]
     fn only_a_clean_stop_keeps_the_generation() {
-        let clean = Persisted {
+        let stop = |clean| Persisted {
             generation: 7,
-            clean: true,
+            clean,
+            life: Some("run".into()),
         };
-        assert_eq!(Persisted::from_bytes(&clean.to_bytes()), clean);
-        assert_eq!(
-            clean.next_run(),
-            Persisted {
-                generation: 7,
-                clean: false
-            }
-        );
-        let crashed = Persisted {
-            generation: 7,
-            clean: false,
-        };
-        assert_eq!(crashed.next_run().generation, 8);
-        assert_eq!(Persisted::from_bytes(b"").next_run().generation, 1);
+        assert_eq!(Persisted::from_bytes(&stop(true).to_bytes()), stop(true));
+        assert_eq!(stop(true).next_run(), stop(false));
+        assert_eq!(stop(false).next_run().generation, 7 + RUN_STRIDE);
+        assert_eq!(Persisted::from_bytes(b"").next_run().generation, RUN_STRIDE);
     }
 }

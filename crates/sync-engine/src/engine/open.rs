@@ -1,7 +1,7 @@
 //! Starting: opening the tiers, taking back the log, loading the tree.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -23,18 +23,20 @@ use crate::cdc::absent::AbsentLog;
 use crate::cdc::redis::RedisLog;
 use crate::config::{ConfigError, SyncEngineConfig};
 use crate::env::{SharedEnv, Task};
-use crate::error::StorageError;
+use crate::error::{ErrorKind, StorageError};
 use crate::filter::FilterManager;
 use crate::guard::archive::GuardedArchive;
 use crate::guard::cache::GuardedCache;
 use crate::guard::{CircuitConfig, RetryConfig};
 use crate::ingest::admit::Budget;
 use crate::item::clock::Clock;
+use crate::item::stamp::HlcTime;
 use crate::l1::L1;
 use crate::l2::CacheStore;
 use crate::l2::absent::AbsentCache;
 use crate::l2::redis::RedisCache;
 use crate::l3::absent::AbsentArchive;
+use crate::l3::mysql::MysqlArchive;
 use crate::l3::sqlite::SqliteArchive;
 use crate::l3::{ArchiveError, ArchiveStore, MetaKey, Opened};
 use crate::link::RedisTimeouts;
@@ -57,17 +59,18 @@ impl SyncEngine {
         let env = self.parts.env.clone();
         self.enter(EngineState::Connecting);
         let archive = GuardedArchive::new(self.archive(&config)?, CIRCUIT, env.clone());
-        let opened = open_archive(&archive, &*env).await?;
-        let identity = settle_identity(&archive, &config, &opened, env.random()).await?;
-        let tree = load_tree(&archive).await?;
-        let filter = keys_filter::restore(&archive, &tree.root()).await?;
+        let found = match open_archive(&archive, &*env).await {
+            Ok(opened) => Found::read(&archive, &config, &opened, env.random()).await?,
+            Err(error) => Found::nothing_yet(&config, error)?,
+        };
         let wal = self.wal(&config)?;
         self.enter(EngineState::DrainingWal);
-        let core =
-            Arc::new(self.assemble(config, (archive, tree, filter), wal, (&identity, &opened))?);
+        let core = Arc::new(self.assemble(config, archive, wal, found)?);
         core.replay().await?;
         self.enter(EngineState::SyncingRedis);
-        core.begin_generation().await?;
+        if core.archive_is_open() {
+            core.begin_generation().await?;
+        }
         self.enter(EngineState::WarmingUp);
         Ok(core)
     }
@@ -93,7 +96,8 @@ impl SyncEngine {
             let archive = SqliteArchive::from_url(url, env).map_err(|e| unusable(e.to_string()))?;
             return Ok(Arc::new(archive));
         }
-        Err(unusable("mysql: being written".into()).into())
+        let archive = MysqlArchive::from_url(url, env).map_err(|e| unusable(e.to_string()))?;
+        Ok(Arc::new(archive))
     }
 
     fn wal(&self, config: &SyncEngineConfig) -> Result<Arc<dyn Wal>, StorageError> {
@@ -146,9 +150,9 @@ impl SyncEngine {
     fn assemble(
         &self,
         config: SyncEngineConfig,
-        (archive, tree, filter): (GuardedArchive, Tree, FilterManager),
+        archive: GuardedArchive,
         wal: Arc<dyn Wal>,
-        (identity, opened): (&Identity, &Opened),
+        found: Found,
     ) -> Result<Core, StorageError> {
         let env: SharedEnv = self.parts.env.clone();
         let cache = GuardedCache::new(self.cache(&config)?, CIRCUIT, env.clone());
@@ -157,7 +161,7 @@ impl SyncEngine {
         let mut outstanding = Outstanding::new(first);
         outstanding.appended(first..next);
         Ok(Core {
-            clock: Clock::new(identity.origin(), opened.clock_bound),
+            clock: Clock::new(found.identity.origin(), found.clock_bound),
             l1: L1::new(l1_limits(&config), env.random()),
             queue: Queue::new(batch_limits(&config)),
             parked: Mutex::default(),
@@ -168,17 +172,19 @@ impl SyncEngine {
             stale: StaleKeys::default(),
             cache_order: tokio::sync::RwLock::new(()),
             generation: AtomicU32::new(0),
+            cache_life: Mutex::default(),
             archive,
-            filter_saved: AtomicU64::new(tree.root().count),
-            tree: RwLock::new(tree),
-            tree_outdated: AtomicBool::new(false),
+            filter_saved: AtomicU64::new(found.tree.root().count),
+            tree: RwLock::new(found.tree),
+            tree_outdated: AtomicBool::new(!found.is_open),
+            archive_open: AtomicBool::new(found.is_open),
             commit_order: tokio::sync::Mutex::new(()),
-            filter,
+            filter: found.filter,
             publisher,
             misses: SingleFlight::new(),
             factories: SingleFlight::new(),
             flushed: watch::Sender::new(0),
-            clock_persisted: Mutex::new(opened.clock_bound),
+            clock_persisted: Mutex::new(found.clock_bound),
             metrics: Metrics::new(),
             stop: watch::Sender::new(false),
             live: RwLock::new(Arc::new(config)),
@@ -244,6 +250,51 @@ pub(super) async fn load_tree(archive: &GuardedArchive) -> Result<Tree, ArchiveE
     })
 }
 
+/// What the archive told when it was opened.
+struct Found {
+    identity: Identity,
+    clock_bound: HlcTime,
+    tree: Tree,
+    filter: FilterManager,
+    /// Whether it was opened at all.
+    is_open: bool,
+}
+
+impl Found {
+    async fn read(
+        archive: &GuardedArchive,
+        config: &SyncEngineConfig,
+        opened: &Opened,
+        random: u64,
+    ) -> Result<Self, StorageError> {
+        let tree = load_tree(archive).await?;
+        Ok(Self {
+            identity: settle_identity(archive, config, opened, random).await?,
+            clock_bound: opened.clock_bound,
+            filter: keys_filter::restore(archive, &tree.root()).await?,
+            tree,
+            is_open: true,
+        })
+    }
+
+    /// Without its archive an engine can go on only if it knows who it is and logs what it accepts.
+    fn nothing_yet(config: &SyncEngineConfig, error: StorageError) -> Result<Self, StorageError> {
+        let (Some(node_id), Some(_), ErrorKind::Unavailable) =
+            (&config.node_id, &config.wal_path, error.kind())
+        else {
+            return Err(error);
+        };
+        tracing::warn!(%error, "starting without the archive: writes are logged until it answers");
+        Ok(Self {
+            identity: Identity::resolve(None, Some(node_id), None, 0),
+            clock_bound: HlcTime::default(),
+            tree: Tree::empty(),
+            filter: keys_filter::unproven()?,
+            is_open: false,
+        })
+    }
+}
+
 async fn settle_identity(
     archive: &GuardedArchive,
     config: &SyncEngineConfig,
@@ -280,10 +331,14 @@ impl Core {
         let mut seen = 0u64;
         while pos < end {
             let page = self.wal.read_from(pos, page_records).await?;
-            let Some((last, _)) = page.last() else { break };
-            pos = last + 1;
+            if page.is_empty() {
+                break;
+            }
             seen += page.len() as u64;
             for (at, stored) in page {
+                // Positions that a repair has left empty will never be reported.
+                self.outstanding.lock().void(pos..at);
+                pos = at + 1;
                 self.observe(&stored);
                 self.enter_replayed(stored, at);
             }
@@ -291,12 +346,32 @@ impl Core {
                 self.flush_until_clean().await?;
             }
         }
+        self.outstanding.lock().void(pos..end);
         if seen > 0 {
             tracing::info!(records = seen, "took back what the write-ahead log held");
         }
         if let Some(damage) = self.wal.damage() {
             tracing::error!(%damage, "the write-ahead log was damaged; what could be read was taken back");
         }
+        Ok(())
+    }
+
+    pub(super) fn archive_is_open(&self) -> bool {
+        self.archive_open.load(Ordering::Acquire)
+    }
+
+    /// Opens an archive that did not answer at the start.
+    pub(super) async fn open_late(&self) -> Result<(), StorageError> {
+        let _order = self.commit_order.lock().await;
+        if self.archive_is_open() {
+            return Ok(());
+        }
+        let opened = self.archive.open().await?;
+        self.clock.observe(opened.clock_bound);
+        self.begin_generation().await?;
+        self.reload_tree_if_outdated().await?;
+        self.archive_open.store(true, Ordering::Release);
+        tracing::info!("the archive answers; what was logged is being stored");
         Ok(())
     }
 
@@ -307,8 +382,8 @@ impl Core {
             .await?
             .unwrap_or_default();
         let run = Persisted::from_bytes(&stored).next_run();
-        self.generation
-            .store(run.generation, std::sync::atomic::Ordering::Release);
+        self.generation.store(run.generation, Ordering::Release);
+        *self.cache_life.lock() = run.life.clone();
         self.archive
             .set_meta(MetaKey::Generation, run.to_bytes())
             .await?;

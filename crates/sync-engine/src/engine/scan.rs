@@ -61,14 +61,17 @@ impl SyncEngine {
     /// `Unavailable` when the archive cannot be asked.
     pub async fn count_prefix(&self, prefix: &str) -> Result<u64, StorageError> {
         let core = self.core("count_prefix")?;
+        let (range, now) = (KeyRange::prefix(prefix.as_bytes()), core.now_ms());
+        if core.dirty_under(prefix).is_empty() {
+            return Ok(core.archive.count_live(&range, now).await?);
+        }
+        // Nothing is committed between the count and the rows that correct it.
+        let _order = core.commit_order.lock().await;
         let dirty = core.dirty_under(prefix);
-        let now = core.now_ms();
-        let mut count = core
-            .archive
-            .count_live(&KeyRange::prefix(prefix.as_bytes()), now)
-            .await?;
         let keys: Vec<Key> = dirty.keys().cloned().collect();
-        for (stored, row) in dirty.values().zip(core.archive.get_many(&keys).await?) {
+        let mut count = core.archive.count_live(&range, now).await?;
+        let rows = core.archive.get_many(&keys).await?;
+        for (stored, row) in dirty.values().zip(rows) {
             let was = row.is_some_and(|row| row.live_at(now).is_some());
             let is = stored.live_at(now).is_some();
             count = count

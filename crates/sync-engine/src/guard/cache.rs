@@ -83,6 +83,10 @@ impl CacheStore for GuardedCache {
         self.call("ping", self.inner.ping()).await
     }
 
+    fn life(&self) -> Option<Arc<str>> {
+        self.inner.life()
+    }
+
     fn is_configured(&self) -> bool {
         self.inner.is_configured()
     }

@@ -171,6 +171,11 @@ pub trait ArchiveStore: Send + Sync {
     /// One round trip.
     async fn ping(&self) -> Result<(), ArchiveError>;
 
+    /// The largest payload that a row can hold, where the server sets a limit; known once it is open.
+    fn payload_bytes_max(&self) -> usize {
+        usize::MAX
+    }
+
     /// Whether there is an archive at all. Decides routing, not correctness.
     fn is_configured(&self) -> bool;
 

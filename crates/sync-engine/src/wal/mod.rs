@@ -84,6 +84,7 @@ impl From<WalError> for crate::error::StorageError {
             WalError::Damaged { path, source } => {
                 Self::damaged(crate::error::Tier::Wal, path, source)
             }
+            WalError::InUse { path } => Self::InUse { what: path },
             error => Self::unavailable(crate::error::Tier::Wal, "append", error),
         }
     }

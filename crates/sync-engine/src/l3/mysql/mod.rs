@@ -44,13 +44,15 @@ use crate::merkle::node::NodeRow;
 /// - How safe a commit is against a power failure is the server's setting (`innodb_flush_log_at_trx_commit`, 1 by default).
 pub struct MysqlArchive {
     address: Address,
-    payload_bytes_max: usize,
     limits: Limits,
     env: SharedEnv,
     state: RwLock<State>,
     /// Held while opening or closing.
     turn: tokio::sync::Mutex<()>,
 }
+
+/// A server with smaller packets is of no use: keys and rows would not fit.
+const PACKET_BYTES_MIN: usize = 256 << 10;
 
 enum State {
     New,
@@ -66,17 +68,9 @@ struct Database {
 
 impl MysqlArchive {
     /// The archive of a URL, `mysql://USER:PASSWORD@HOST:PORT/DATABASE` or `mariadb://…`. `open` creates the tables, not the database.
-    ///
-    /// `payload_bytes_max` is the largest payload that will be given to `commit`: `open` refuses a server that takes no packets of
-    /// that size.
-    pub fn from_url(
-        url: &BackendUrl,
-        payload_bytes_max: usize,
-        env: SharedEnv,
-    ) -> Result<Self, InvalidMysqlUrl> {
+    pub fn from_url(url: &BackendUrl, env: SharedEnv) -> Result<Self, InvalidMysqlUrl> {
         Ok(Self {
             address: url::address(url)?,
-            payload_bytes_max,
             limits: Limits::default(),
             env,
             state: RwLock::new(State::New),
@@ -101,13 +95,10 @@ impl MysqlArchive {
         let mut session = pool.session("open").await?;
         let found = survey(&mut session).await;
         let (packet, opened) = pool.settle("open", session, found)?;
-        let needed = self.payload_bytes_max + 2 * ENVELOPE_OVERHEAD_MAX;
         let packet = usize::try_from(packet).unwrap_or(usize::MAX);
-        if packet < needed {
-            let limit = self.payload_bytes_max;
+        if packet < PACKET_BYTES_MIN {
             return Err(self.refuse("open", format!(
-                "the server takes packets of {packet} bytes, and payloads of up to {limit} bytes need {needed}: \
-                 set max_allowed_packet on the server to that or more, or max_payload_bytes to less"
+                "the server takes packets of {packet} bytes, and {PACKET_BYTES_MIN} are needed: raise max_allowed_packet on the server"
             )));
         }
         let packet_bytes = packet - ENVELOPE_OVERHEAD_MAX;
@@ -225,6 +216,14 @@ impl ArchiveStore for MysqlArchive {
 
     async fn ping(&self) -> Result<(), ArchiveError> {
         with_session!(self, "ping", |session| session.ping())
+    }
+
+    fn payload_bytes_max(&self) -> usize {
+        match &*self.state.read() {
+            // A payload travels in one packet with the rest of its row.
+            State::Open(database) => database.packet_bytes.saturating_sub(ENVELOPE_OVERHEAD_MAX),
+            State::New | State::Closed => usize::MAX,
+        }
     }
 
     fn is_configured(&self) -> bool {

@@ -13,8 +13,6 @@ use crate::l3::contract::{self, Bed};
 /// One server for all tests that do not harm it.
 static SERVER: LazyLock<MariaDb> = LazyLock::new(|| MariaDb::start().unwrap());
 
-const PAYLOAD_MAX: usize = 16 << 20;
-
 struct OnServer {
     url: String,
 }
@@ -30,17 +28,17 @@ impl OnServer {
     }
 
     fn archive(&self) -> MysqlArchive {
-        archive(&self.url, PAYLOAD_MAX)
+        archive(&self.url)
     }
 }
 
-fn archive(url: &str, payload: usize) -> MysqlArchive {
-    MysqlArchive::from_url(&url.into(), payload, Arc::new(RealEnv::default())).unwrap()
+fn archive(url: &str) -> MysqlArchive {
+    MysqlArchive::from_url(&url.into(), Arc::new(RealEnv::default())).unwrap()
 }
 
 /// Gives up soon, for tests that wait for it.
 fn impatient(url: &str) -> MysqlArchive {
-    let mut archive = archive(url, PAYLOAD_MAX);
+    let mut archive = archive(url);
     archive.limits = Limits {
         connect: Duration::from_millis(500),
         query: Duration::from_millis(1500),
@@ -125,7 +123,7 @@ async fn a_large_batch_is_one_commit_in_many_statements() {
 async fn a_batch_larger_than_a_packet_is_split() {
     let server = MariaDb::start_with(&["--max-allowed-packet=2M"]).unwrap();
     let url = server.fresh_database().unwrap();
-    let archive = archive(&url, 1 << 20);
+    let archive = archive(&url);
     archive.open().await.unwrap();
     let batch = records(12, 1, 1 << 20);
     put(&archive, batch.clone()).await.unwrap();
@@ -139,16 +137,24 @@ async fn a_batch_larger_than_a_packet_is_split() {
 }
 
 #[tokio::test]
-async fn a_server_with_too_small_packets_is_refused_at_open() {
-    let server = MariaDb::start_with(&["--max-allowed-packet=16M"]).unwrap();
+async fn the_server_s_packets_bound_the_payload_and_useless_ones_are_refused() {
+    let server = MariaDb::start_with(&["--max-allowed-packet=1M"]).unwrap();
     let url = server.fresh_database().unwrap();
-    let refused = archive(&url, 16 << 20).open().await;
+    let archive = archive(&url);
+    archive.open().await.unwrap();
+    let limit = archive.payload_bytes_max();
+    assert!(limit > 900 << 10 && limit < 1 << 20, "{limit}");
+    put(&archive, records(1, 1, limit)).await.unwrap();
+
+    let server = MariaDb::start_with(&["--max-allowed-packet=64K"]).unwrap();
+    let refused = self::archive(&server.fresh_database().unwrap())
+        .open()
+        .await;
     let Err(error) = &refused else {
         panic!("{refused:?}")
     };
     assert!(error.to_string().contains("max_allowed_packet"), "{error}");
     assert_outage(refused);
-    archive(&url, 15 << 20).open().await.unwrap();
 }
 
 #[tokio::test]
@@ -352,7 +358,7 @@ async fn a_later_layout_and_unfit_rows_are_damage() {
 #[tokio::test]
 async fn the_password_is_in_no_message() {
     let wrong = SERVER.url().replace(PASSWORD, "wrong-s3cret");
-    let archive = archive(&wrong, 1000);
+    let archive = archive(&wrong);
     let answer = archive.open().await;
     let shown = format!("{answer:?} {archive:?} {}", answer.as_ref().unwrap_err());
     assert!(
@@ -364,5 +370,5 @@ async fn the_password_is_in_no_message() {
         .fresh_database()
         .unwrap()
         .replace("mysql://", "mariadb://");
-    super::tests::archive(&other, 1000).open().await.unwrap();
+    super::tests::archive(&other).open().await.unwrap();
 }
