@@ -17,7 +17,8 @@ use crate::limits::NODE_ID_BYTES_MAX;
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplicationConfig {
-    /// This node's id. Must be the `node_id` of its sync-engine.
+    /// This node's id. Must be the `node_id` of its sync-engine. Required, unless the program fills it in.
+    #[serde(default)]
     pub local_node_id: String,
     /// The other nodes.
     #[serde(default)]
