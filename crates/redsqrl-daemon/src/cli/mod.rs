@@ -53,7 +53,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Import(import) => import.run().map(|()| ExitCode::SUCCESS),
         Command::Export(export) => export.run().map(|()| ExitCode::SUCCESS),
-        Command::Demo(demo) => demo.run().map(|()| ExitCode::SUCCESS),
+        Command::Demo(demo) => demo.run(),
         Command::Version => {
             say(&format!("redsqrl {}", env!("CARGO_PKG_VERSION")));
             Ok(ExitCode::SUCCESS)

@@ -34,6 +34,9 @@ pub struct Serve {
     /// The node's name in the mesh. [default: a random one, kept in the data directory]
     #[arg(long, value_name = "NAME")]
     pub node_id: Option<String>,
+    /// Stop when standard input ends: for a parent whose nodes must not outlive it, however it ends.
+    #[arg(long, hide = true)]
+    pub stop_with_stdin: bool,
 }
 
 impl Serve {
@@ -83,8 +86,16 @@ impl Serve {
             node.http_address(),
             node.resp_address()
         ));
-        while signals.next().await == Wish::Reload {
-            self.reload(&node);
+        let mut orphaned = std::pin::pin!(orphaned(self.stop_with_stdin));
+        loop {
+            let wish = tokio::select! {
+                wish = signals.next() => wish,
+                () = &mut orphaned => Wish::Stop,
+            };
+            match wish {
+                Wish::Stop => break,
+                Wish::Reload => self.reload(&node),
+            }
         }
         tracing::info!("stopping; a second signal stops at once");
         tokio::select! {
@@ -103,6 +114,23 @@ impl Serve {
             Err(error) => tracing::error!("the old settings stay in force: {error}"),
         }
     }
+}
+
+/// Completes when standard input ends; never, if that means nothing here.
+async fn orphaned(stop_with_stdin: bool) {
+    if !stop_with_stdin {
+        return std::future::pending().await;
+    }
+    let (ended, end) = tokio::sync::oneshot::channel();
+    // A thread of its own: a read of standard input cannot be given up, and must not hold the runtime.
+    std::thread::spawn(move || {
+        // An error is an end too.
+        std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()).ok();
+        // The receiver is gone when the node is already stopping.
+        ended.send(()).ok();
+    });
+    // The sender is not dropped before it has sent.
+    end.await.ok();
 }
 
 fn judged(report: &ShutdownReport) -> ExitCode {
