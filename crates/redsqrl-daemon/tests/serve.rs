@@ -290,3 +290,18 @@ fn bad_lines_are_named_or_counted() {
         "{said}"
     );
 }
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = Program::start(dir.path(), &[]);
+    // A request that goes on holds up the polite stop.
+    let mut slow = TcpStream::connect(program.address("http://")).unwrap();
+    slow.write_all(b"PUT /v1/items/a HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc")
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    program.signal("-TERM");
+    std::thread::sleep(Duration::from_millis(200));
+    program.signal("-INT");
+    assert_eq!(program.ended().0, Some(130));
+}

@@ -42,6 +42,8 @@ pub mod cdc_source;
 
 pub mod mailbox;
 
+mod peer_mail;
+
 mod execute;
 
 mod output;
@@ -56,4 +58,4 @@ pub use parse::{Command, Parser};
 pub use protocol_error::ProtocolError;
 pub use reply::{Proto, Reply};
 pub use serve::RespServer;
-pub use shared::{RespShared, RespSettings};
+pub use shared::{RespSettings, RespShared};
