@@ -3,6 +3,8 @@
 //!
 //! What is compared is not the same: this node's SET is on disk, fsynced, before it is answered.
 
+#![allow(clippy::disallowed_methods, reason = "a bench lives in real time")]
+
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +18,9 @@ use tokio::sync::watch;
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> Outcome {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(measure())
 }
 
@@ -36,7 +40,7 @@ async fn measure() -> Outcome {
         engine.start().await?;
         let settings = RespSettings::default();
         let shared = RespShared::new(engine.clone(), SpecialKeys::new(None), None, settings);
-        let server = RespServer::bind("127.0.0.1:0".parse()?, Arc::new(shared)).await?;
+        let server = RespServer::bind("127.0.0.1:0".parse()?, Arc::new(shared))?;
         for pipeline in ["1", "16"] {
             benchmark(&format!("redsqrl, {name}"), server.addr().port(), pipeline).await?;
             benchmark("redis-server", redis.port(), pipeline).await?;

@@ -91,7 +91,6 @@ impl Connection {
         if let Err(error) = ended {
             tracing::debug!(%error, client = self.session.id(), "a client has gone");
         }
-        self.shared.clients.leave(self.session.id());
     }
 
     /// Executes the commands that are there, or waits for more bytes.
@@ -227,6 +226,12 @@ impl Connection {
         }
         let gone = self.shared.env().monotonic().saturating_sub(self.since);
         Some(limits.login_max.saturating_sub(gone))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.clients.leave(self.session.id());
     }
 }
 

@@ -15,8 +15,8 @@ use super::streams::{
 /// Most questions handed out at once.
 const QUESTIONS_MAX: usize = 64;
 
-/// Most answers that wait for one peer; the oldest go.
-const ANSWERS_MAX: u64 = 1024;
+/// Most entries of answers that wait for one peer; the oldest go.
+const ANSWERS_MAX: u64 = 2048;
 
 /// Nobody waits for an answer for so long: older questions and answers are thrown away.
 const MAIL_AGE_MAX: Duration = Duration::from_secs(300);
@@ -33,6 +33,16 @@ impl StreamMailbox {
     #[must_use]
     pub fn new(streams: Arc<SharedStreams>, keys: SpecialKeys, env: SharedEnv) -> Self {
         StreamMailbox { streams, keys, env }
+    }
+
+    /// The place after everything that was asked so far.
+    #[must_use]
+    pub fn end(&self) -> StreamId {
+        let key = self.keys.sync_requests();
+        self.streams.with(|store| {
+            let requests = store.source(key.as_bytes());
+            requests.map_or(StreamId::MIN, |requests| requests.last_id())
+        })
     }
 
     /// The questions after `after`, oldest first: at once if there are any, else the first that
@@ -57,7 +67,8 @@ impl StreamMailbox {
         gone.ok();
     }
 
-    /// Answers the peer `node`: adds an entry to its stream.
+    /// Answers the peer `node`: adds an entry to its stream. What a peer has not read gives way
+    /// to what is new: it will ask again.
     ///
     /// # Errors
     /// The streams are full, even after old mail was thrown away.
@@ -69,20 +80,28 @@ impl StreamMailbox {
         let append = Append {
             key: self.keys.sync_responses(node).into(),
             missing: IfMissing::Create,
-            trim: Some(Trim {
-                keep: Keep::MaxLen(ANSWERS_MAX),
-                limit: None,
-            }),
+            trim: Some(keep_newest(ANSWERS_MAX)),
             id: AddId::Auto,
             fields,
         };
         match self.streams.add(&append, self.now_ms()) {
+            Err(StreamError::StreamFull { .. } | StreamError::TooManyEntries { .. }) => {
+                self.halve(&append.key)?;
+            }
             Err(StreamError::StoreFull { .. } | StreamError::TooManyStreams { .. }) => {
                 self.sweep();
-                self.streams.add(&append, self.now_ms())
             }
-            added => added,
+            done => return done,
         }
+        self.streams.add(&append, self.now_ms())
+    }
+
+    /// Throws the older half of a stream away.
+    fn halve(&self, key: &[u8]) -> Result<(), StreamError> {
+        self.streams.with(|store| {
+            let len = store.source(key).map_or(0, |stream| stream.len());
+            store.trim(key, keep_newest(len as u64 / 2)).map(|_| ())
+        })
     }
 
     fn now_ms(&self) -> u64 {
@@ -108,13 +127,22 @@ impl StreamMailbox {
                 }
                 let trimmed = store.trim(&key, old);
                 let is_empty = store.source(&key).is_some_and(|stream| stream.is_empty());
-                let is_quiet = store.source(&key).is_some_and(|stream| stream.last_id() < oldest);
+                let is_quiet = store
+                    .source(&key)
+                    .is_some_and(|stream| stream.last_id() < oldest);
                 if trimmed.is_ok() && is_answers && is_empty && is_quiet {
                     // Cannot be refused: the trim was not.
                     store.remove(&key).ok();
                 }
             }
         });
+    }
+}
+
+fn keep_newest(entries: u64) -> Trim {
+    Trim {
+        keep: Keep::MaxLen(entries),
+        limit: None,
     }
 }
 
@@ -127,7 +155,11 @@ mod tests {
     use crate::resp::streams::StreamStore;
 
     fn mailbox() -> (StreamMailbox, Arc<SharedStreams>) {
-        let store = StreamStore::new(StreamLimits::default());
+        mailbox_within(StreamLimits::default())
+    }
+
+    fn mailbox_within(limits: StreamLimits) -> (StreamMailbox, Arc<SharedStreams>) {
+        let store = StreamStore::new(limits);
         let streams = Arc::new(SharedStreams::new(store));
         let keys = SpecialKeys::new(None);
         let env = Arc::new(RealEnv::default());
@@ -155,6 +187,7 @@ mod tests {
         let patience = Duration::from_secs(5);
         let (questions, _) = tokio::join!(mailbox.next_questions(StreamId::MIN, patience), asked);
         assert_eq!(questions.len(), 1);
+        assert_eq!(mailbox.end(), questions[0].id);
         mailbox.done(questions[0].id);
         let none = mailbox.next_questions(StreamId::MIN, Duration::from_millis(1));
         assert!(none.await.is_empty());
@@ -178,5 +211,21 @@ mod tests {
         assert!(found.await.is_empty());
         let keys = streams.with(|store| store.keys().cloned().collect::<Vec<_>>());
         assert_eq!(keys, ["__local__:sync:req"]);
+    }
+
+    #[tokio::test]
+    async fn i8_a_peer_that_does_not_read_fills_no_memory() {
+        let limits = StreamLimits {
+            stream_bytes_max: 64 * 1024,
+            ..StreamLimits::default()
+        };
+        let (mailbox, streams) = mailbox_within(limits);
+        for _ in 0..1000 {
+            let part = Bytes::from(vec![7; 4096]);
+            mailbox
+                .answer("uk.slow", vec![("data".into(), part)])
+                .unwrap();
+        }
+        assert!(streams.with(|store| store.bytes()) <= 80 * 1024);
     }
 }

@@ -56,4 +56,4 @@ pub use parse::{Command, Parser};
 pub use protocol_error::ProtocolError;
 pub use reply::{Proto, Reply};
 pub use serve::RespServer;
-pub use shared::{RespShared, RespSettings};
+pub use shared::{RespSettings, RespShared};

@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use sync_engine::cdc::memory::MemoryLog;
 use sync_engine::env::{Elapsed, timeout};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use super::connection::Connection;
 use super::shared::RespShared;
 use super::stream_wait::SharedStreams;
+
+/// Clients that may knock while the others are being let in.
+const BACKLOG: u32 = 1024;
 
 /// After an accept that failed (no file descriptors left, as a rule) the next one waits so long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -32,8 +35,16 @@ impl RespServer {
     ///
     /// # Errors
     /// The address cannot be listened on.
-    pub async fn bind(addr: SocketAddr, shared: Arc<RespShared>) -> io::Result<Self> {
-        RespServer::start(TcpListener::bind(addr).await?, shared)
+    pub fn bind(addr: SocketAddr, shared: Arc<RespShared>) -> io::Result<Self> {
+        let socket = match addr {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        // Accepted sockets inherit it: a client whose machine died is noticed by the system.
+        socket.set_keepalive(true)?;
+        socket.bind(addr)?;
+        RespServer::start(socket.listen(BACKLOG)?, shared)
     }
 
     /// Serves the clients that come to `listener`, until it is stopped.

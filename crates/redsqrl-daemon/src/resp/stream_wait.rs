@@ -74,6 +74,7 @@ impl SharedStreams {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests live in real time")]
 mod tests {
     use std::future::{pending, ready};
     use std::sync::Arc;

@@ -32,13 +32,25 @@ async fn assert_alive(node: &Node) {
 async fn garbage_is_answered_and_shut_out() {
     let node = Node::start().await;
     for (bytes, beginning) in [
-        (&b"*1\r\n$999999999999\r\n"[..], "-ERR Protocol error: invalid bulk length"),
-        (b"*99999999999\r\n", "-ERR Protocol error: invalid multibulk length"),
+        (
+            &b"*1\r\n$999999999999\r\n"[..],
+            "-ERR Protocol error: invalid bulk length",
+        ),
+        (
+            b"*99999999999\r\n",
+            "-ERR Protocol error: invalid multibulk length",
+        ),
         (b"*-5\r\nPING\r\n", "+PONG"),
-        (b"*2\r\n$3\r\nGET\r\n+a\r\n", "-ERR Protocol error: expected '$'"),
+        (
+            b"*2\r\n$3\r\nGET\r\n+a\r\n",
+            "-ERR Protocol error: expected '$'",
+        ),
         (b"*1\r\n$4\r\nPINGxx", "-ERR Protocol error"),
         (b"GET 'open\r\n", "-ERR Protocol error: unbalanced quotes"),
-        (b"POST / HTTP/1.1\r\nHost: x\r\n\r\nSET a 1\r\n", "-ERR this port speaks the Redis protocol"),
+        (
+            b"POST / HTTP/1.1\r\nHost: x\r\n\r\nSET a 1\r\n",
+            "-ERR this port speaks the Redis protocol",
+        ),
         (b"*2\r\n$3\r\nGET\r\n$10\r\nabc", ""),
     ] {
         let answer = answer_to(&node, bytes).await;
@@ -54,7 +66,9 @@ async fn garbage_is_answered_and_shut_out() {
                 seed ^= seed << 13;
                 seed ^= seed >> 7;
                 seed ^= seed << 17;
-                *b"*$\r\n0129-PINGSET\xff\0 ".get(seed as usize % 24).unwrap_or(&(seed as u8))
+                *b"*$\r\n0129-PINGSET\xff\0 "
+                    .get(seed as usize % 24)
+                    .unwrap_or(&(seed as u8))
             })
             .collect();
         let mut socket = node.socket().await;
@@ -106,7 +120,14 @@ async fn i8_a_slow_reader_does_not_grow_memory() {
 fn resident_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib: usize = line.unwrap().trim().split(' ').next().unwrap().parse().unwrap();
+    let kib: usize = line
+        .unwrap()
+        .trim()
+        .split(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
     kib * 1024
 }
 
@@ -118,16 +139,25 @@ async fn i8_clients_are_counted_and_the_stalled_are_closed() {
         write_stall_max: Duration::from_millis(500),
         ..ServerLimits::default()
     };
-    let settings = RespSettings { limits, ..RespSettings::default() };
+    let settings = RespSettings {
+        limits,
+        ..RespSettings::default()
+    };
     let node = Node::start_with(settings).await;
     let item = sync_engine::SyncItem::new("uk.big", vec![7u8; 1 << 20]);
     node.engine.submit(item).await.unwrap();
     let mut stalled = node.socket().await;
-    stalled.write_all(&b"GET uk.big\r\n".repeat(50)).await.unwrap();
+    stalled
+        .write_all(&b"GET uk.big\r\n".repeat(50))
+        .await
+        .unwrap();
     let mut silent = [node.socket().await, node.socket().await];
     tokio::time::sleep(Duration::from_millis(100)).await;
     let refused = answer_to(&node, b"PING\r\n").await;
-    assert!(refused.is_empty() || refused.starts_with(b"-ERR max number of clients"), "{refused:?}");
+    assert!(
+        refused.is_empty() || refused.starts_with(b"-ERR max number of clients"),
+        "{refused:?}"
+    );
     let mut nothing = Vec::new();
     for socket in &mut silent {
         let closed = timeout(PATIENCE, socket.read_to_end(&mut nothing)).await;
@@ -135,7 +165,10 @@ async fn i8_clients_are_counted_and_the_stalled_are_closed() {
     }
     let deadline = std::time::Instant::now() + PATIENCE;
     while node.shared.clients() > 0 {
-        assert!(std::time::Instant::now() < deadline, "the stalled client stays");
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the stalled client stays"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_alive(&node).await;
@@ -147,6 +180,9 @@ async fn unwanted_replies_are_not_sent() {
     let node = Node::start().await;
     let lines = b"CLIENT REPLY SKIP\r\nPING\r\nECHO a\r\nCLIENT REPLY OFF\r\nSET a 1\r\nGET a\r\nCLIENT REPLY ON\r\nGET a\r\n";
     let answer = answer_to(&node, lines).await;
-    assert_eq!(String::from_utf8_lossy(&answer), "$1\r\na\r\n+OK\r\n$1\r\n1\r\n");
+    assert_eq!(
+        String::from_utf8_lossy(&answer),
+        "$1\r\na\r\n+OK\r\n$1\r\n1\r\n"
+    );
     node.stop().await;
 }

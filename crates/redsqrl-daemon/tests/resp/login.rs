@@ -31,11 +31,30 @@ fn settings() -> RespSettings {
 async fn nothing_before_the_password() {
     let node = Node::start_with(settings()).await;
     let mut socket = node.socket().await;
-    for line in ["GET a", "SET a 1", "PING", "INFO", "CLIENT LIST", "HELLO 3", "XREAD STREAMS a 0"] {
-        assert!(say(&mut socket, line).await.starts_with("-NOAUTH "), "{line}");
+    for line in [
+        "GET a",
+        "SET a 1",
+        "PING",
+        "INFO",
+        "CLIENT LIST",
+        "HELLO 3",
+        "XREAD STREAMS a 0",
+    ] {
+        assert!(
+            say(&mut socket, line).await.starts_with("-NOAUTH "),
+            "{line}"
+        );
     }
-    for line in ["AUTH wrong", "AUTH root 'open sesame'", "AUTH default wrong", "HELLO 3 AUTH default no"] {
-        assert!(say(&mut socket, line).await.starts_with("-WRONGPASS "), "{line}");
+    for line in [
+        "AUTH wrong",
+        "AUTH root 'open sesame'",
+        "AUTH default wrong",
+        "HELLO 3 AUTH default no",
+    ] {
+        assert!(
+            say(&mut socket, line).await.starts_with("-WRONGPASS "),
+            "{line}"
+        );
     }
     assert_eq!(say(&mut socket, "AUTH 'open sesame'").await, "+OK\r\n");
     assert_eq!(say(&mut socket, "PING").await, "+PONG\r\n");

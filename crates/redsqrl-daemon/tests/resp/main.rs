@@ -6,5 +6,6 @@ mod expiry;
 mod hostile;
 mod login;
 mod node;
+mod outage;
 mod programs;
 mod streams;

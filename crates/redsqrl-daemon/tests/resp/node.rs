@@ -29,10 +29,20 @@ impl Node {
     }
 
     pub async fn start_with(settings: RespSettings) -> Node {
+        Node::start_beside(settings, None).await
+    }
+
+    /// With the Redis at this port as the cache.
+    pub async fn start_beside(settings: RespSettings, redis: Option<u16>) -> Node {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         let config = SyncEngineConfig {
-            sql_url: Some(format!("sqlite:{}", path("items.db").display()).as_str().into()),
+            sql_url: Some(
+                format!("sqlite:{}", path("items.db").display())
+                    .as_str()
+                    .into(),
+            ),
+            redis_url: redis.map(|port| format!("redis://127.0.0.1:{port}").as_str().into()),
             wal_path: Some(path("wal.db")),
             enable_cdc_stream: true,
             ..Default::default()
@@ -50,7 +60,7 @@ impl Node {
         let shared = RespShared::new(engine.clone(), keys, Some(log), settings);
         let shared = Arc::new(shared);
         let addr = "127.0.0.1:0".parse().unwrap();
-        let server = RespServer::bind(addr, shared.clone()).await.unwrap();
+        let server = RespServer::bind(addr, shared.clone()).unwrap();
         Node {
             engine,
             shared,

@@ -8,13 +8,19 @@ use crate::node::Node;
 /// Runs a program without holding up the server under test.
 async fn run(mut command: Command) -> Output {
     let program = command.get_program().to_string_lossy().into_owned();
-    let ran = tokio::task::spawn_blocking(move || command.output()).await.unwrap();
+    let ran = tokio::task::spawn_blocking(move || command.output())
+        .await
+        .unwrap();
     ran.unwrap_or_else(|error| panic!("{program}: {error}; `cargo xtask install` installs it"))
 }
 
 fn text(output: &Output) -> String {
     let (out, err) = (&output.stdout, &output.stderr);
-    format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(out),
+        String::from_utf8_lossy(err)
+    )
 }
 
 async fn redis_cli(port: u16, args: &[&str]) -> String {
@@ -28,11 +34,25 @@ async fn redis_cli_is_content() {
     let node = Node::start().await;
     let port = node.port();
     assert_eq!(redis_cli(port, &["SET", "uk.a", "hello"]).await, "OK\n");
-    assert_eq!(redis_cli(port, &["-3", "GET", "uk.a"]).await, "\"hello\"\n".replace('"', ""));
-    assert_eq!(redis_cli(port, &["--scan", "--pattern", "uk.*"]).await, "uk.a\n");
-    assert!(redis_cli(port, &["INFO", "keyspace"]).await.contains("db0:keys=1"));
+    assert_eq!(
+        redis_cli(port, &["-3", "GET", "uk.a"]).await,
+        "\"hello\"\n".replace('"', "")
+    );
+    assert_eq!(
+        redis_cli(port, &["--scan", "--pattern", "uk.*"]).await,
+        "uk.a\n"
+    );
+    assert!(
+        redis_cli(port, &["INFO", "keyspace"])
+            .await
+            .contains("db0:keys=1")
+    );
     assert!(redis_cli(port, &["--bigkeys"]).await.contains("uk.a"));
-    assert!(redis_cli(port, &["XADD", "uk.s", "*", "a", "b"]).await.starts_with("ERR "));
+    assert!(
+        redis_cli(port, &["XADD", "uk.s", "*", "a", "b"])
+            .await
+            .starts_with("ERR ")
+    );
     node.stop().await;
 }
 
@@ -46,7 +66,9 @@ async fn redis_benchmark_runs() {
     let figures = text(&output).replace('\r', "\n");
     assert!(output.status.success(), "{figures}");
     for test in ["SET: ", "GET: ", "MSET (10 keys): "] {
-        let line = figures.lines().find(|line| line.starts_with(test) && line.contains("p50"));
+        let line = figures
+            .lines()
+            .find(|line| line.starts_with(test) && line.contains("p50"));
         assert!(line.is_some(), "{test} in {figures}");
     }
     node.stop().await;
@@ -55,6 +77,12 @@ async fn redis_benchmark_runs() {
 const PYTHON: &str = r#"
 import sys, time
 import redis
+
+def eventually(holds):
+    until = time.time() + 10
+    while not holds():
+        assert time.time() < until
+        time.sleep(0.05)
 
 for protocol in (2, 3):
     options = {"protocol": 3} if protocol == 3 and redis.VERSION[0] >= 5 else {}
@@ -65,7 +93,7 @@ for protocol in (2, 3):
     assert r.mset({f"py.m.{n}": n for n in range(200)})
     assert r.mget("py.m.7", "py.none") == [b"7", None]
     assert len(set(r.scan_iter("py.m.*", count=30))) == 200
-    assert r.dbsize() == 201
+    eventually(lambda: r.dbsize() == 201)
     pipe = r.pipeline(transaction=False)
     for n in range(2000):
         pipe.set(f"py.p.{n}", n).get(f"py.p.{n}")
@@ -91,7 +119,8 @@ print("content")
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_py_is_content() {
-    let python = std::env::var_os("REDSQRL_TEST_PYTHON").unwrap_or_else(|| OsString::from("python3"));
+    let python =
+        std::env::var_os("REDSQRL_TEST_PYTHON").unwrap_or_else(|| OsString::from("python3"));
     let mut import = Command::new(&python);
     import.args(["-c", "import redis"]);
     assert!(
@@ -102,6 +131,7 @@ async fn redis_py_is_content() {
     let mut command = Command::new(&python);
     command.args(["-c", PYTHON, &node.port().to_string()]);
     let output = run(command).await;
-    assert_eq!(text(&output), "content\n");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said, "content\n", "{}", text(&output));
     node.stop().await;
 }

@@ -19,8 +19,14 @@ async fn a_blocked_reader_of_the_change_stream_sees_a_set() {
     let mut writer = node.client().await;
     let waiting = tokio::spawn(async move {
         let mut read = cmd("XREAD");
-        read.arg("BLOCK").arg(10_000).arg("STREAMS").arg(CDC).arg("$");
-        read.query_async::<StreamReadReply>(&mut reader).await.unwrap()
+        read.arg("BLOCK")
+            .arg(10_000)
+            .arg("STREAMS")
+            .arg(CDC)
+            .arg("$");
+        read.query_async::<StreamReadReply>(&mut reader)
+            .await
+            .unwrap()
     });
     tokio::time::sleep(Duration::from_millis(200)).await;
     let began = Instant::now();
@@ -34,8 +40,12 @@ async fn a_blocked_reader_of_the_change_stream_sees_a_set() {
     let all: StreamRangeReply = writer.xrange_all(CDC).await.unwrap();
     assert_eq!((len, all.ids.len()), (1, 1));
     assert_eq!(all.ids[0].id, entry.id);
-    let info: HashMap<String, Value> =
-        cmd("XINFO").arg("STREAM").arg(CDC).query_async(&mut writer).await.unwrap();
+    let info: HashMap<String, Value> = cmd("XINFO")
+        .arg("STREAM")
+        .arg(CDC)
+        .query_async(&mut writer)
+        .await
+        .unwrap();
     assert_eq!(info["length"], Value::Int(1));
     node.stop().await;
 }
@@ -49,11 +59,22 @@ async fn a_client_cannot_write_the_nodes_own_keys() {
     let root: String = client.get("__local__:merkle:root").await.unwrap();
     assert_eq!(root, node.engine.merkle_root().unwrap().to_string());
     for line in [
-        "SET __local__:cdc x", "SET __local__:merkle:root x", "SET __local__:sync:req x NX",
-        "MSET uk.b 1 __local__:cdc 2", "GETDEL __local__:merkle:root", "DEL __local__:cdc",
-        "EXPIRE __local__:merkle:root 1", "PERSIST __local__:cdc", "XADD __local__:cdc * a b",
-        "XADD uk.stream * a b", "XADD __local__:merkle:root * a b", "XDEL __local__:cdc 1-1",
-        "XTRIM __local__:cdc MAXLEN 0", "GET __local__:cdc", "XLEN uk.a", "XREAD STREAMS uk.a 0",
+        "SET __local__:cdc x",
+        "SET __local__:merkle:root x",
+        "SET __local__:sync:req x NX",
+        "MSET uk.b 1 __local__:cdc 2",
+        "GETDEL __local__:merkle:root",
+        "DEL __local__:cdc",
+        "EXPIRE __local__:merkle:root 1",
+        "PERSIST __local__:cdc",
+        "XADD __local__:cdc * a b",
+        "XADD uk.stream * a b",
+        "XADD __local__:merkle:root * a b",
+        "XDEL __local__:cdc 1-1",
+        "XTRIM __local__:cdc MAXLEN 0",
+        "GET __local__:cdc",
+        "XLEN uk.a",
+        "XREAD STREAMS uk.a 0",
     ] {
         let mut words = line.split(' ');
         let mut command = cmd(words.next().unwrap());
@@ -74,27 +95,56 @@ async fn a_client_cannot_write_the_nodes_own_keys() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_question_is_answered_through_the_mailbox() {
     let node = Node::start().await;
-    let mailbox = StreamMailbox::new(node.shared.streams(), node.shared.keys().clone(), node.engine.env());
+    let mailbox = StreamMailbox::new(
+        node.shared.streams(),
+        node.shared.keys().clone(),
+        node.engine.env(),
+    );
     let answering = tokio::spawn(async move {
-        let questions = mailbox.next_questions(StreamId::MIN, Duration::from_secs(10)).await;
+        let questions = mailbox
+            .next_questions(StreamId::MIN, Duration::from_secs(10))
+            .await;
         let id = questions[0].id.to_string();
-        mailbox.answer("uk.peer", vec![("re".into(), id.into())]).unwrap();
+        mailbox
+            .answer("uk.peer", vec![("re".into(), id.into())])
+            .unwrap();
         mailbox.done(questions[0].id);
     });
     let mut peer = node.client().await;
-    let asked: String = peer.xadd("__local__:sync:req", "*", &[("q", "root")]).await.unwrap();
+    let asked: String = peer
+        .xadd("__local__:sync:req", "*", &[("q", "root")])
+        .await
+        .unwrap();
     let mut read = cmd("XREAD");
-    read.arg("BLOCK").arg(10_000).arg("STREAMS").arg("__local__:sync:resp:uk.peer").arg("0");
+    read.arg("BLOCK")
+        .arg(10_000)
+        .arg("STREAMS")
+        .arg("__local__:sync:resp:uk.peer")
+        .arg("0");
     let reply: StreamReadReply = read.query_async(&mut peer).await.unwrap();
     assert_eq!(reply.keys[0].ids[0].get::<String>("re"), Some(asked));
     answering.await.unwrap();
     let id = reply.keys[0].ids[0].id.clone();
-    let gone: usize = peer.xdel("__local__:sync:resp:uk.peer", &[id]).await.unwrap();
+    let gone: usize = peer
+        .xdel("__local__:sync:resp:uk.peer", &[id])
+        .await
+        .unwrap();
     assert_eq!(gone, 1);
-    assert_eq!(peer.xlen::<_, usize>("__local__:sync:req").await.unwrap(), 0);
+    assert_eq!(
+        peer.xlen::<_, usize>("__local__:sync:req").await.unwrap(),
+        0
+    );
     let mut short = cmd("XREAD");
-    short.arg("BLOCK").arg(50).arg("STREAMS").arg("__local__:sync:req").arg("$");
-    assert_eq!(short.query_async::<Value>(&mut peer).await.unwrap(), Value::Nil);
+    short
+        .arg("BLOCK")
+        .arg(50)
+        .arg("STREAMS")
+        .arg("__local__:sync:req")
+        .arg("$");
+    assert_eq!(
+        short.query_async::<Value>(&mut peer).await.unwrap(),
+        Value::Nil
+    );
     node.stop().await;
 }
 

@@ -117,12 +117,31 @@ mod tests {
     #[test]
     fn neighbours_of_one_kind_go_together() {
         let lines = [
-            "set a 1", "set b 2 ex 5", "get a", "get b", "get cdc", "get c", "set d 1 nx",
-            "set d 1 keepttl", "setex d 5 v", "set d 2", "nonsense", "set e 1", "ping",
+            "set a 1",
+            "set b 2 ex 5",
+            "get a",
+            "get b",
+            "get cdc",
+            "get c",
+            "set d 1 nx",
+            "set d 1 keepttl",
+            "setex d 5 v",
+            "set d 2",
+            "nonsense",
+            "set e 1",
+            "ping",
         ];
         let expected = [
-            ('s', 2), ('g', 2), ('1', 1), ('g', 1), ('1', 1), ('1', 1), ('s', 2), ('x', 1),
-            ('s', 1), ('1', 1),
+            ('s', 2),
+            ('g', 2),
+            ('1', 1),
+            ('g', 1),
+            ('1', 1),
+            ('1', 1),
+            ('s', 2),
+            ('x', 1),
+            ('s', 1),
+            ('1', 1),
         ];
         assert_eq!(shape(&lines), expected);
         assert_eq!(shape(&[]), []);

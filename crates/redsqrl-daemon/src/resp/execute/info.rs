@@ -114,7 +114,10 @@ impl Facts<'_> {
         text.line("used_memory_changes", log);
         text.line("maxmemory", self.shared.engine.config().l1_max_bytes);
         text.line("maxmemory_policy", "noeviction");
-        text.line("mem_pressure", format!("{:.3}", self.shared.engine.memory_pressure()));
+        text.line(
+            "mem_pressure",
+            format!("{:.3}", self.shared.engine.memory_pressure()),
+        );
     }
 
     fn persistence(&self, text: &mut Text) {
@@ -175,7 +178,10 @@ mod tests {
         };
         assert_eq!(wanted(&[]).len(), Section::ALL.len());
         assert_eq!(wanted(&["EVERYTHING", "x"]).len(), Section::ALL.len());
-        assert_eq!(wanted(&["stats", "SERVER"]), [Section::Server, Section::Stats]);
+        assert_eq!(
+            wanted(&["stats", "SERVER"]),
+            [Section::Server, Section::Stats]
+        );
         assert_eq!(wanted(&["nonsense"]), []);
         assert_eq!(Section::Memory.title(), "Memory");
     }

@@ -8,10 +8,16 @@ use super::fault::Fault;
 use super::values::{keys_at_once, keys_first, largest};
 use crate::resp::special::Place;
 
+/// Keys deleted with one wait for the log. Each is looked up first, to be counted.
+const DELETES_AT_ONCE: usize = 256;
+
 impl Executor<'_> {
     pub(super) async fn del(&mut self, keys: &[Bytes]) -> Result<(), Fault> {
         let place = |key: &Bytes| self.shared.place(key);
-        if keys.iter().any(|key| matches!(place(key), Place::Changes | Place::Root)) {
+        if keys
+            .iter()
+            .any(|key| matches!(place(key), Place::Changes | Place::Root))
+        {
             return Err(Fault::OwnKey);
         }
         let mut gone = 0;
@@ -30,18 +36,24 @@ impl Executor<'_> {
         ids.dedup();
         if !ids.is_empty() {
             let shared = self.shared.clone();
-            let _held = shared.locks.shared(ids.iter().map(|id| id.as_bytes())).await;
+            let _held = shared
+                .locks
+                .shared(ids.iter().map(|id| id.as_bytes()))
+                .await;
             let ids: Vec<&str> = ids.iter().map(Key::as_str).collect();
-            let existed = shared.engine.delete_many(&ids).await?;
-            gone += existed.iter().filter(|existed| **existed).count();
+            for part in ids.chunks(DELETES_AT_ONCE) {
+                let existed = shared.engine.delete_many(part).await?;
+                gone += existed.iter().filter(|existed| **existed).count();
+            }
         }
         self.reply().count(gone);
         Ok(())
     }
 
     pub(super) async fn exists(&mut self, keys: &[Bytes]) -> Result<(), Fault> {
-        let (items, special): (Vec<&Bytes>, Vec<&Bytes>) =
-            keys.iter().partition(|key| self.shared.place(key) == Place::Item);
+        let (items, special): (Vec<&Bytes>, Vec<&Bytes>) = keys
+            .iter()
+            .partition(|key| self.shared.place(key) == Place::Item);
         let is_there = |key: &&&Bytes| self.shared.place(key) == Place::Root || self.is_stream(key);
         let mut count = special.iter().filter(is_there).count();
         let mut rest = items.as_slice();

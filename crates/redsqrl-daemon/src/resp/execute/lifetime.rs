@@ -80,7 +80,10 @@ impl Executor<'_> {
         self.check_writable(key)?;
         let shared = self.shared.clone();
         let _held = shared.locks.exclusive(key).await;
-        let bounded = self.item_of(key).await?.filter(|item| item.expires_at.is_some());
+        let bounded = self
+            .item_of(key)
+            .await?
+            .filter(|item| item.expires_at.is_some());
         let was_bounded = bounded.is_some();
         if let Some(item) = bounded {
             self.rewrite(item, None).await?;

@@ -91,7 +91,8 @@ impl Executor<'_> {
             Group::One(request) => self.one(request).await?,
         };
         self.output.unmute();
-        Ok(wait)
+        // To wait for a reply that nobody wants would only hold up the next command.
+        Ok(wait.filter(|_| mode == ReplyMode::On))
     }
 
     async fn one(&mut self, request: Request) -> io::Result<Option<XRead>> {

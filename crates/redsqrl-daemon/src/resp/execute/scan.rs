@@ -71,7 +71,11 @@ impl Executor<'_> {
         while left > 0 {
             let wanted = left.min(at_once);
             let behind = page.next.as_ref().map(Key::as_str);
-            let items = self.shared.engine.scan_prefix_after(&prefix, behind, wanted).await?;
+            let items = self
+                .shared
+                .engine
+                .scan_prefix_after(&prefix, behind, wanted)
+                .await?;
             if items.len() < wanted {
                 page.take(items, scan.pattern.as_ref());
                 page.next = None;

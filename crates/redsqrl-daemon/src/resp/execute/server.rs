@@ -34,19 +34,29 @@ impl Executor<'_> {
         let config = self.shared.engine.config();
         let limits = self.shared.limits();
         let idle_secs = limits.idle_max.map_or(0, |idle| idle.as_secs());
-        let append_only = if config.wal_path.is_some() { "yes" } else { "no" };
+        let append_only = if config.wal_path.is_some() {
+            "yes"
+        } else {
+            "no"
+        };
         let settings: [(&str, String); 8] = [
             ("appendonly", append_only.to_owned()),
             ("databases", "1".to_owned()),
             ("maxclients", limits.clients_max.to_string()),
             ("maxmemory", config.l1_max_bytes.to_string()),
             ("maxmemory-policy", "noeviction".to_owned()),
-            ("proto-max-bulk-len", limits.request.bulk_bytes_max.to_string()),
+            (
+                "proto-max-bulk-len",
+                limits.request.bulk_bytes_max.to_string(),
+            ),
             ("save", String::new()),
             ("timeout", idle_secs.to_string()),
         ];
         let is_wanted = |name: &str| patterns.iter().any(|glob| glob.matches(name.as_bytes()));
-        let found: Vec<_> = settings.iter().filter(|(name, _)| is_wanted(name)).collect();
+        let found: Vec<_> = settings
+            .iter()
+            .filter(|(name, _)| is_wanted(name))
+            .collect();
         let mut reply = self.reply();
         reply.map(found.len());
         for (name, value) in found {

@@ -61,9 +61,8 @@ impl Session {
         self.is_authenticated
             || matches!(
                 group,
-                Group::One(
-                    Request::Hello(_) | Request::Auth(_) | Request::Quit | Request::Reset
-                ) | Group::Refused(_)
+                Group::One(Request::Hello(_) | Request::Auth(_) | Request::Quit | Request::Reset)
+                    | Group::Refused(_)
             )
     }
 
@@ -131,7 +130,9 @@ impl Executor<'_> {
             self.session.proto = proto;
         }
         if let Some(name) = hello.name {
-            self.session.card.with_words(|words| words.name = copied(&name));
+            self.session
+                .card
+                .with_words(|words| words.name = copied(&name));
         }
         let id = i64::try_from(self.session.id()).unwrap_or(i64::MAX);
         let mut reply = self.reply();

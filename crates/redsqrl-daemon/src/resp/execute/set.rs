@@ -15,7 +15,10 @@ impl Executor<'_> {
     pub(super) async fn sets(&mut self, sets: Vec<Set>) {
         let shared = self.shared.clone();
         let now_ms = shared.env().now_ms();
-        let _held = shared.locks.shared(sets.iter().map(|set| set.key.as_ref())).await;
+        let _held = shared
+            .locks
+            .shared(sets.iter().map(|set| set.key.as_ref()))
+            .await;
         let mut marks = Vec::with_capacity(sets.len());
         let mut items = Vec::with_capacity(sets.len());
         for set in sets {
@@ -81,7 +84,10 @@ impl Executor<'_> {
         };
         if is_due {
             let expires_at = expires_at(set.lifetime, old.as_ref(), shared.env().now_ms());
-            shared.engine.submit(item.with_expires_at(expires_at)).await?;
+            shared
+                .engine
+                .submit(item.with_expires_at(expires_at))
+                .await?;
         }
         let mut reply = self.reply();
         match (set.reply, is_due) {

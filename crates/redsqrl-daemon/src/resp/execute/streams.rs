@@ -100,7 +100,10 @@ impl Executor<'_> {
     pub(super) async fn xdel(&mut self, key: &[u8], ids: &[StreamId]) -> Result<(), Fault> {
         let gone = match self.find(key).await? {
             Found::Nothing => 0,
-            _ => self.shared.streams.with(|store| store.delete_entries(key, ids))?,
+            _ => self
+                .shared
+                .streams
+                .with(|store| store.delete_entries(key, ids))?,
         };
         self.reply().count(gone);
         Ok(())
@@ -133,13 +136,16 @@ impl Executor<'_> {
                 Some(_) => Err(Fault::WrongType),
                 None => Ok(Found::Nothing),
             },
-            Place::Changes | Place::Mail => Ok(self.shared.streams.with(|store| {
-                match (store.served(key), store.source(key)) {
-                    (Some(source), _) => Found::Served(source),
-                    (None, Some(_)) => Found::Kept,
-                    (None, None) => Found::Nothing,
-                }
-            })),
+            Place::Changes | Place::Mail => {
+                Ok(self
+                    .shared
+                    .streams
+                    .with(|store| match (store.served(key), store.source(key)) {
+                        (Some(source), _) => Found::Served(source),
+                        (None, Some(_)) => Found::Kept,
+                        (None, None) => Found::Nothing,
+                    }))
+            }
         }
     }
 }

@@ -22,14 +22,14 @@ impl Executor<'_> {
             rest = later;
             match self.items(part).await {
                 Ok(items) => {
-                    let mut reply = self.reply();
-                    for item in &items {
-                        match item {
-                            Some(item) => reply.bulk(&item.content),
-                            None => reply.null(),
-                        }
-                    }
                     count = keys_at_once(largest(items.iter()));
+                    for item in items {
+                        match item {
+                            Some(item) => self.reply().bulk(&item.content),
+                            None => self.reply().null(),
+                        }
+                        self.output.relieve().await?;
+                    }
                 }
                 Err(fault) if part.len() == 1 => self.fault(&fault),
                 Err(_) => self.gets_one_by_one(part).await,

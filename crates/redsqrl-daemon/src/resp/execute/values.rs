@@ -6,11 +6,12 @@ use super::fault::Fault;
 use super::{Executor, readable};
 use crate::resp::special::Place;
 
-/// Keys looked up with one call, at the most…
-const KEYS_MAX: usize = 256;
+/// Keys looked up with one call, at the most. Their items are in memory together, and each may
+/// be as large as a payload…
+const KEYS_MAX: usize = 64;
 
 /// … and at first, while the size of the items is unknown.
-const KEYS_FIRST: usize = 64;
+const KEYS_FIRST: usize = 16;
 
 /// Keys are looked up together as long as their items have about so many bytes.
 const BYTES_AT_ONCE: usize = 8 * 1024 * 1024;
@@ -78,7 +79,9 @@ impl Executor<'_> {
     }
 
     pub(super) fn is_stream(&self, key: &[u8]) -> bool {
-        self.shared.streams.with(|store| store.source(key).is_some())
+        self.shared
+            .streams
+            .with(|store| store.source(key).is_some())
     }
 
     /// The root of the tree as it is now, the way peers read it.
