@@ -68,6 +68,9 @@ pub const ANSWERS_AT_ONCE: usize = 4;
 /// Questions that wait for that; more are dropped, and their askers ask again.
 pub const QUESTIONS_WAITING_MAX: usize = 64;
 
+/// Nodes that are answered, ever: each has a stream of its own for its answers.
+pub const ASKERS_MAX: usize = 256;
+
 /// How long an asker waits for the whole answer.
 pub const ASK_PATIENCE: Duration = Duration::from_secs(30);
 

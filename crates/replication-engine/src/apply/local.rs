@@ -7,7 +7,7 @@ use sync_engine::item::{Leaf, Stored};
 use sync_engine::l3::KeyRange;
 use sync_engine::merkle::node::Aggregate;
 use sync_engine::merkle::{Detail, OurView, Summary};
-use sync_engine::{BackpressureLevel, Key, StorageError, SyncEngine};
+use sync_engine::{BackendUrl, BackpressureLevel, Key, StorageError, SyncEngine};
 
 /// The local store, as replication sees it.
 ///
@@ -49,6 +49,16 @@ pub trait SyncEngineRef: Send + Sync + 'static {
 
     /// Where time, chance and tasks come from.
     fn env(&self) -> SharedEnv;
+
+    /// The node's id in stamps, when it was set; `local_node_id` must be the same.
+    fn node_id(&self) -> Option<String> {
+        None
+    }
+
+    /// The node's own Redis and its key prefix, where peers put their questions; `None`: it has none.
+    fn own_redis(&self) -> Option<(BackendUrl, Option<String>)> {
+        None
+    }
 
     /// Whether anything can be stored at all; if not, peers are only looked after.
     fn is_storing(&self) -> bool {
@@ -101,6 +111,16 @@ impl SyncEngineRef for SyncEngine {
 
     fn env(&self) -> SharedEnv {
         SyncEngine::env(self)
+    }
+
+    fn node_id(&self) -> Option<String> {
+        self.config().node_id.clone()
+    }
+
+    fn own_redis(&self) -> Option<(BackendUrl, Option<String>)> {
+        let config = self.config();
+        let url = config.redis_url.clone()?;
+        Some((url, config.redis_prefix.clone()))
     }
 }
 

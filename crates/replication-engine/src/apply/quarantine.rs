@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use sync_engine::item::{Stored, stamp::Origin};
 use sync_engine::Key;
+use sync_engine::item::{Stored, stamp::Origin};
 
 use crate::limits::{QUARANTINE_BYTES_MAX, QUARANTINE_WRITES_MAX};
 
@@ -45,7 +45,10 @@ impl Quarantine {
             .filter(|stored| stored.stamp().time.ms() <= now_ms)
             .map(|stored| stored.key().clone())
             .collect();
-        let due: Vec<Stored> = due.iter().filter_map(|key| self.writes.remove(key)).collect();
+        let due: Vec<Stored> = due
+            .iter()
+            .filter_map(|key| self.writes.remove(key))
+            .collect();
         self.bytes -= due.iter().map(Stored::size_bytes).sum::<usize>();
         due
     }
@@ -105,6 +108,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
         #[test]
         fn i8_it_is_bounded(writes in prop::collection::vec((0..20_000u32, 0..1_000i64), 0..300), fill in 0..12_000u32) {
             let mut quarantine = Quarantine::default();

@@ -55,7 +55,16 @@ mod tests {
         assert_eq!(parse("5s"), Some(Duration::from_secs(5)));
         assert_eq!(parse(" 250 ms "), Some(Duration::from_millis(250)));
         assert_eq!(parse("2m"), Some(Duration::from_secs(120)));
-        for wrong in ["", "5", "s", "-5s", "5 sec", "1.5s", "99999999999999999h", "5s5"] {
+        for wrong in [
+            "",
+            "5",
+            "s",
+            "-5s",
+            "5 sec",
+            "1.5s",
+            "99999999999999999h",
+            "5s5",
+        ] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
     }

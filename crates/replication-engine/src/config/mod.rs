@@ -30,7 +30,7 @@ pub struct ReplicationConfig {
     #[serde(default)]
     pub cursor: CursorSettings,
     /// Whether what a peer sent is published again, for peers that cannot reach its origin (hub, chain and tree
-    /// topologies). Default: false, for a full mesh.
+    /// topologies). Default: false, for a full mesh. Not changed while running.
     #[serde(default)]
     pub relay: bool,
 }
@@ -138,7 +138,11 @@ impl ReplicationConfig {
         let url = peer.redis_url.expose();
         if !url.starts_with("redis://") && !url.starts_with("rediss://") {
             let expected = "a URL that begins with redis:// or rediss://";
-            return Err(ConfigError::new(field("redis_url"), &peer.redis_url, expected));
+            return Err(ConfigError::new(
+                field("redis_url"),
+                &peer.redis_url,
+                expected,
+            ));
         }
         let threshold = u64::from(peer.circuit_failure_threshold);
         check_range(&field("circuit_failure_threshold"), threshold, 1, 1_000_000)?;
@@ -158,15 +162,30 @@ fn check_numbers(settings: &Settings) -> Result<(), ConfigError> {
     let numbers: [(&str, u64, u64, u64); 16] = [
         ("hot_path.batch_size", hot.batch_size as u64, 1, 16_000),
         ("hot_path.block_timeout", block_ms, 1, 60_000),
-        ("hot_path.min_batch_size", hot.min_batch_size as u64, 1, 16_000),
+        (
+            "hot_path.min_batch_size",
+            hot.min_batch_size as u64,
+            1,
+            16_000,
+        ),
         (
             "hot_path.max_batch_size",
             hot.max_batch_size as u64,
             hot.min_batch_size as u64,
             16_000,
         ),
-        ("hot_path.rate_limit_per_sec", hot.rate_limit_per_sec.into(), 1, u64::MAX),
-        ("hot_path.rate_limit_burst", hot.rate_limit_burst.into(), 1, u64::MAX),
+        (
+            "hot_path.rate_limit_per_sec",
+            hot.rate_limit_per_sec.into(),
+            1,
+            u64::MAX,
+        ),
+        (
+            "hot_path.rate_limit_burst",
+            hot.rate_limit_burst.into(),
+            1,
+            u64::MAX,
+        ),
         ("cold_path.interval_sec", cold.interval_sec, 1, DAY_SECS),
         (
             "cold_path.max_items_per_cycle",
@@ -174,19 +193,54 @@ fn check_numbers(settings: &Settings) -> Result<(), ConfigError> {
             1,
             1_000_000,
         ),
-        ("cold_path.backoff_base_sec", cold.backoff_base_sec, 1, DAY_SECS),
+        (
+            "cold_path.backoff_base_sec",
+            cold.backoff_base_sec,
+            1,
+            DAY_SECS,
+        ),
         (
             "cold_path.backoff_max_sec",
             cold.backoff_max_sec,
             cold.backoff_base_sec,
             DAY_SECS,
         ),
-        ("peer_health.ping_interval_sec", health.ping_interval_sec, 1, DAY_SECS),
-        ("peer_health.idle_threshold_sec", health.idle_threshold_sec, 0, DAY_SECS),
-        ("slo.max_stream_read_latency_ms", slo.max_stream_read_latency_ms, 1, u64::MAX),
-        ("slo.max_peer_op_latency_ms", slo.max_peer_op_latency_ms, 1, u64::MAX),
-        ("slo.max_batch_flush_latency_ms", slo.max_batch_flush_latency_ms, 1, u64::MAX),
-        ("slo.max_replication_lag_sec", slo.max_replication_lag_sec, 1, u64::MAX),
+        (
+            "peer_health.ping_interval_sec",
+            health.ping_interval_sec,
+            1,
+            DAY_SECS,
+        ),
+        (
+            "peer_health.idle_threshold_sec",
+            health.idle_threshold_sec,
+            0,
+            DAY_SECS,
+        ),
+        (
+            "slo.max_stream_read_latency_ms",
+            slo.max_stream_read_latency_ms,
+            1,
+            u64::MAX,
+        ),
+        (
+            "slo.max_peer_op_latency_ms",
+            slo.max_peer_op_latency_ms,
+            1,
+            u64::MAX,
+        ),
+        (
+            "slo.max_batch_flush_latency_ms",
+            slo.max_batch_flush_latency_ms,
+            1,
+            u64::MAX,
+        ),
+        (
+            "slo.max_replication_lag_sec",
+            slo.max_replication_lag_sec,
+            1,
+            u64::MAX,
+        ),
     ];
     for (field, value, least, most) in numbers {
         check_range(&format!("settings.{field}"), value, least, most)?;

@@ -1,5 +1,6 @@
 //! Answers the questions of peers: a few at once, the others wait or are told that this node is busy.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::node::Node;
 use super::stop::Stop;
 use super::tasks::Tasks;
-use crate::limits::{ANSWERS_AT_ONCE, QUESTIONS_WAITING_MAX};
+use crate::limits::{ANSWERS_AT_ONCE, ASK_PATIENCE, ASKERS_MAX, QUESTIONS_WAITING_MAX};
 use crate::mailbox::parts::cut;
 use crate::mailbox::{Post, Question};
 use crate::peer::RemoteError;
@@ -32,39 +33,53 @@ impl AnswerTask {
     pub(super) async fn run(self) {
         let waiting = Arc::new(Semaphore::new(QUESTIONS_WAITING_MAX));
         let working = Arc::new(Semaphore::new(ANSWERS_AT_ONCE));
-        let mut after = None;
+        let mut after = self.earliest();
+        let mut askers = BTreeSet::new();
         while !self.stop.is_given() {
             match self.look(after).await {
                 None => return,
                 Some(Ok(post)) => {
-                    after = post.next.or(after);
+                    after = post.next.unwrap_or(after);
                     let malformed = post.malformed as u64;
                     self.node.metrics.questions_refused.increment(malformed);
                     for question in post.questions {
-                        self.take(question, &waiting, &working).await;
+                        if askers.contains(&question.from) || askers.len() < ASKERS_MAX {
+                            askers.insert(question.from.clone());
+                            self.take(question, &waiting, &working).await;
+                        } else {
+                            self.node.metrics.questions_refused.increment(1);
+                        }
                     }
                 }
                 Some(Err(error)) => {
                     tracing::debug!(%error, "the questions of peers cannot be read");
                     self.stop.unless(self.node.env.sleep(PAUSE)).await;
+                    after = self.after_failure(after).await;
                 }
             }
         }
     }
 
-    /// New questions. What was asked before the start is not answered: its askers have given up.
-    async fn look(&self, after: Option<StreamId>) -> Option<Result<Post, RemoteError>> {
-        let mailbox = &self.node.mailbox;
-        let look = async {
-            match after {
-                Some(after) => mailbox.next(after, WAIT).await,
-                None => Ok(Post {
-                    next: Some(mailbox.end().await?),
-                    ..Post::default()
-                }),
-            }
-        };
-        self.stop.unless(look).await
+    /// Where to begin: what was asked before has been given up on by its askers.
+    fn earliest(&self) -> StreamId {
+        let now = u64::try_from(self.node.env.now_ms()).unwrap_or(0);
+        let patience = u64::try_from(ASK_PATIENCE.as_millis()).unwrap_or(u64::MAX);
+        StreamId {
+            ms: now.saturating_sub(patience),
+            seq: 0,
+        }
+    }
+
+    async fn look(&self, after: StreamId) -> Option<Result<Post, RemoteError>> {
+        self.stop.unless(self.node.mailbox.next(after, WAIT)).await
+    }
+
+    /// A server that forgot its streams may count from lower on.
+    async fn after_failure(&self, after: StreamId) -> StreamId {
+        match self.stop.unless(self.node.mailbox.end()).await {
+            Some(Ok(end)) if end < after => StreamId::MIN,
+            _ => after,
+        }
     }
 
     async fn take(&self, question: Question, waiting: &Arc<Semaphore>, working: &Arc<Semaphore>) {
@@ -95,7 +110,10 @@ impl AnswerTask {
 
 async fn send(node: &Node, question: &Question, bytes: Bytes) {
     let by = node.env.random();
-    let sent = node.mailbox.answer(&question.from, question.id, by, cut(bytes)).await;
+    let sent = node
+        .mailbox
+        .answer(&question.from, question.id, by, cut(bytes))
+        .await;
     if let Err(error) = sent {
         tracing::debug!(%error, to = %question.from, "an answer could not be sent");
     }

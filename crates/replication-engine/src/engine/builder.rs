@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::ReplicationEngine;
 use crate::apply::{AbsentStore, SyncEngineRef};
 use crate::config::ReplicationConfig;
-use crate::mailbox::{AbsentMailbox, Mailbox};
+use crate::mailbox::Mailbox;
 use crate::peer::Dialler;
 use crate::tail::CursorStore;
 
@@ -20,7 +20,7 @@ pub(super) enum Part<T: ?Sized> {
 pub(super) struct Parts {
     pub(super) config: ReplicationConfig,
     pub(super) store: Arc<dyn SyncEngineRef>,
-    pub(super) mailbox: Arc<dyn Mailbox>,
+    pub(super) mailbox: Part<dyn Mailbox>,
     pub(super) dialler: Part<dyn Dialler>,
     pub(super) cursors: Part<dyn CursorStore>,
 }
@@ -40,7 +40,7 @@ impl ReplicationBuilder {
             parts: Parts {
                 config,
                 store: Arc::new(AbsentStore::default()),
-                mailbox: Arc::new(AbsentMailbox),
+                mailbox: Part::FromSettings,
                 dialler: Part::FromSettings,
                 cursors: Part::FromSettings,
             },
@@ -54,9 +54,10 @@ impl ReplicationBuilder {
         self
     }
 
-    /// Answers the questions that come in here. Default: none, so that peers cannot compare with this node.
+    /// Answers the questions that come in here. Default: the store's own Redis; without one, peers cannot compare with
+    /// this node.
     pub fn with_mailbox(mut self, mailbox: Arc<dyn Mailbox>) -> Self {
-        self.parts.mailbox = mailbox;
+        self.parts.mailbox = Part::Given(mailbox);
         self
     }
 

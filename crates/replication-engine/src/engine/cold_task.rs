@@ -10,6 +10,9 @@ use crate::repair::asker::{Asker, answer_bytes_max};
 use crate::repair::cycle::{Cycle, Outcome};
 use crate::repair::schedule::{Due, Ended, Schedule};
 
+/// How often the budget of a comparison is doubled because what fits into it cannot be taken.
+const FRUITLESS_MAX: u32 = 8;
+
 pub(super) struct ColdTask {
     pub(super) peer: Arc<Peer>,
     pub(super) settings: Arc<Settings>,
@@ -20,6 +23,7 @@ impl ColdTask {
     /// Until the engine stops.
     pub(super) async fn run(self) {
         let env = self.peer.node.env.clone();
+        let mut fruitless = 0;
         let mut schedule = Schedule::new(&self.settings.cold_path, env.monotonic());
         while !self.stop.is_given() {
             match self.peer.take_wanted() {
@@ -40,16 +44,30 @@ impl ColdTask {
                     self.stop.unless(either).await;
                 }
                 Due::Now { is_forced } => {
-                    let ended = self.compare(schedule.moving(), is_forced).await;
+                    let before = self.peer.memory.lock().items_repaired;
+                    let ended = self.compare(schedule.moving(), is_forced, fruitless).await;
+                    let is_fruitful = self.peer.memory.lock().items_repaired > before;
+                    let ended = match (ended, is_fruitful) {
+                        // What was found cannot be taken: at once again would be for ever. The next one looks further.
+                        (Ended::Partial, false) => {
+                            fruitless = (fruitless + 1).min(FRUITLESS_MAX);
+                            Ended::Whole
+                        }
+                        (Ended::Whole, _) => {
+                            fruitless = 0;
+                            Ended::Whole
+                        }
+                        (ended, _) => ended,
+                    };
                     schedule.on_end(ended, env.monotonic(), env.random());
                 }
             }
         }
     }
 
-    async fn compare(&self, moving: u32, is_forced: bool) -> Ended {
+    async fn compare(&self, moving: u32, is_forced: bool, fruitless: u32) -> Ended {
         let peer = &self.peer;
-        let result = self.compare_or_fill(moving, is_forced).await;
+        let result = self.compare_or_fill(moving, is_forced, fruitless).await;
         if matches!(result, Err(RepairError::Stopped)) {
             return Ended::Failed;
         }
@@ -58,7 +76,12 @@ impl ColdTask {
         memory.last_cold_at_ms = Some(now_ms);
         let ended = match &result {
             Ok(Outcome::Moving) => Ended::Moving,
-            Ok(Outcome::FillDue | Outcome::Compared { is_truncated: true, .. }) => Ended::Partial,
+            Ok(
+                Outcome::FillDue
+                | Outcome::Compared {
+                    is_truncated: true, ..
+                },
+            ) => Ended::Partial,
             Ok(Outcome::InSync | Outcome::Compared { .. }) => {
                 memory.in_sync_at_ms = Some(now_ms);
                 Ended::Whole
@@ -80,7 +103,12 @@ impl ColdTask {
         ended
     }
 
-    async fn compare_or_fill(&self, moving: u32, is_forced: bool) -> Result<Outcome, RepairError> {
+    async fn compare_or_fill(
+        &self,
+        moving: u32,
+        is_forced: bool,
+        fruitless: u32,
+    ) -> Result<Outcome, RepairError> {
         let (peer, node) = (&*self.peer, &self.peer.node);
         let cycle = Cycle {
             asker: Asker {
@@ -90,7 +118,7 @@ impl ColdTask {
             },
             store: &*node.store,
             env: &node.env,
-            items_max: self.settings.cold_path.max_items_per_cycle,
+            items_max: self.settings.cold_path.max_items_per_cycle << fruitless,
             relay: node.relay,
             sink: peer,
         };
@@ -106,8 +134,9 @@ impl ColdTask {
         let turn = self.stop.unless(node.fill_turn.lock()).await;
         let _turn = turn.ok_or(RepairError::Stopped)?;
         // Another peer may have filled us while we waited for the turn.
-        if cycle.run(moving, true, is_filling).await? != Outcome::FillDue {
-            return Ok(Outcome::FillDue);
+        let again = cycle.run(moving, true, is_filling).await?;
+        if again != Outcome::FillDue {
+            return Ok(again);
         }
         peer.memory.lock().fill_items = Some(0);
         let filled = cycle.fill(id, &*node.cursors, peer).await;

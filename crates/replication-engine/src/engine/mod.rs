@@ -46,9 +46,10 @@ use self::roster::Roster;
 use self::stop::{Stop, StopSign};
 use self::tasks::{AllDone, Tasks};
 use crate::apply::SyncEngineRef;
-use crate::config::ReplicationConfig;
+use crate::config::{ConfigError, ReplicationConfig};
 use crate::error::ReplicationError;
 use crate::limits::SHUTDOWN_PATIENCE;
+use crate::mailbox::{AbsentMailbox, Mailbox, RedisMailbox};
 use crate::peer::{Dialler, RedisPeers};
 use crate::repair::asker::answer_bytes_max;
 use crate::tail::rejected::Rejected;
@@ -168,11 +169,12 @@ impl ReplicationEngine {
         let config = &self.parts.config;
         config.validate()?;
         let store = self.parts.store.clone();
+        check_node_id(config, &*store)?;
         let env = store.env();
         let node = Arc::new(Node {
             dialler: self.dialler(),
             cursors: self.cursors().await?,
-            mailbox: self.parts.mailbox.clone(),
+            mailbox: self.mailbox()?,
             relay: match config.relay {
                 true => Relay::Yes,
                 false => Relay::No,
@@ -187,7 +189,9 @@ impl ReplicationEngine {
         let stop = StopSign::default();
         let roster = Arc::new(Roster::new(node.clone()));
         roster.follow(config, &tasks)?;
-        let follow = roster.clone().run(self.configs.clone(), stop.heeded(), tasks.clone());
+        let follow = roster
+            .clone()
+            .run(self.configs.clone(), stop.heeded(), tasks.clone());
         tasks.spawn("replication-roster", follow);
         let answers = AnswerTask {
             node: node.clone(),
@@ -195,7 +199,10 @@ impl ReplicationEngine {
             tasks: tasks.clone(),
         };
         tasks.spawn("replication-answers", answers.run());
-        tasks.spawn("replication-quarantine", retry_early(node.clone(), stop.heeded()));
+        tasks.spawn(
+            "replication-quarantine",
+            retry_early(node.clone(), stop.heeded()),
+        );
         *self.running.lock() = Some(Running {
             node,
             roster,
@@ -215,6 +222,16 @@ impl ReplicationEngine {
                 Arc::new(RedisPeers::new(id, bytes_max, store.env()))
             }
         }
+    }
+
+    fn mailbox(&self) -> Result<Arc<dyn Mailbox>, ReplicationError> {
+        Ok(match (&self.parts.mailbox, self.parts.store.own_redis()) {
+            (Part::Given(mailbox), _) => mailbox.clone(),
+            (Part::FromSettings, None) => Arc::new(AbsentMailbox),
+            (Part::FromSettings, Some((url, prefix))) => {
+                Arc::new(RedisMailbox::new(&url, prefix.as_deref())?)
+            }
+        })
     }
 
     async fn cursors(&self) -> Result<Arc<dyn CursorStore>, ReplicationError> {
@@ -237,15 +254,23 @@ impl ReplicationEngine {
             return;
         };
         self.state.send_replace(EngineState::Stopping);
-        running.node.metrics.state.set(f64::from(EngineState::Stopping as u8));
+        running
+            .node
+            .metrics
+            .state
+            .set(f64::from(EngineState::Stopping as u8));
         running.stop.give();
-        running.roster.clear();
+        running.roster.close();
         let all_done = timeout(&*running.node.env, SHUTDOWN_PATIENCE, running.done.wait()).await;
         if let Err(elapsed) = all_done {
             tracing::warn!(%elapsed, "a batch in flight did not end; its cursor has not moved, it will come again");
         }
         self.state.send_replace(EngineState::Stopped);
-        running.node.metrics.state.set(f64::from(EngineState::Stopped as u8));
+        running
+            .node
+            .metrics
+            .state
+            .set(f64::from(EngineState::Stopped as u8));
     }
 
     /// How each peer is doing, by its id; none when not running.
@@ -290,7 +315,9 @@ impl ReplicationEngine {
     pub fn health_check(&self) -> ReplicationHealth {
         let lag_sec = self.configs.borrow().settings.slo.max_replication_lag_sec;
         let running = self.running.lock();
-        let quarantined = running.as_ref().map(|running| running.node.early.lock().by_origin());
+        let quarantined = running
+            .as_ref()
+            .map(|running| running.node.early.lock().by_origin());
         drop(running);
         ReplicationHealth {
             state: self.state(),
@@ -306,8 +333,24 @@ impl ReplicationEngine {
     }
 }
 
+/// Stamps and answers name the node: both engines must mean the same one.
+fn check_node_id(config: &ReplicationConfig, store: &dyn SyncEngineRef) -> Result<(), ConfigError> {
+    match store.node_id() {
+        Some(id) if id != config.local_node_id => {
+            let found = format!("{:?}", config.local_node_id);
+            let expected = format!("{id:?}, the node_id of the store");
+            Err(ConfigError::new("local_node_id", found, expected))
+        }
+        _ => Ok(()),
+    }
+}
+
 async fn retry_early(node: Arc<Node>, stop: Stop) {
-    while stop.unless(node.env.sleep(QUARANTINE_EVERY)).await.is_some() {
+    while stop
+        .unless(node.env.sleep(QUARANTINE_EVERY))
+        .await
+        .is_some()
+    {
         node.release_due().await;
     }
 }

@@ -33,11 +33,15 @@ impl Node {
         if early.is_empty() {
             return;
         }
+        let (writes, furthest) = (early.len(), early.iter().map(Stored::stamp).max());
         let mut quarantine = self.early.lock();
-        for stored in early {
-            let stamp = stored.stamp();
-            let is_kept = quarantine.push(stored);
-            tracing::warn!(peer, origin = %stamp.origin.node(), ahead_to_ms = stamp.time.ms(), is_kept, "a write from the future: that node's clock is wrong, or ours");
+        let kept = early
+            .into_iter()
+            .filter(|stored| quarantine.push(stored.clone()));
+        let kept = kept.count();
+        if let Some(furthest) = furthest {
+            let origin = furthest.origin.node();
+            tracing::warn!(peer, writes, kept, %origin, %furthest, "writes from the future: the clock of their origin is wrong, or ours");
         }
         self.metrics.quarantined.set(quarantine.len() as f64);
     }

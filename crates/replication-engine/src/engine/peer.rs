@@ -186,9 +186,14 @@ impl Peer {
 
     /// Keeps an entry or record that is none.
     pub(super) fn reject(&self, rejected: Rejected) {
-        tracing::warn!(peer = %self.config.node_id, reason = %rejected.reason, "refused what a peer sent");
         self.metrics.events_rejected.increment(1);
-        self.memory.lock().rejected.push(rejected);
+        let mut memory = self.memory.lock();
+        let total = memory.rejected.total() + 1;
+        // The first, the second, the fourth …: a flood must not fill the log.
+        if total.is_power_of_two() {
+            tracing::warn!(peer = %self.config.node_id, total, reason = %rejected.reason, "refused what a peer sent");
+        }
+        memory.rejected.push(rejected);
     }
 
     /// Says that a threshold was crossed.

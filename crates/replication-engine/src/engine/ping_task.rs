@@ -25,7 +25,10 @@ impl PingTask {
         while !self.stop.is_given() {
             let mut pause = interval;
             let now = env.monotonic();
-            let (is_up, heard_at) = (self.peer.link.lock().is_up(), self.peer.memory.lock().heard_at);
+            let (is_up, heard_at) = (
+                self.peer.link.lock().is_up(),
+                self.peer.memory.lock().heard_at,
+            );
             if is_up && now.saturating_sub(heard_at) >= idle {
                 self.ping().await;
             } else if self.is_dialling && !is_up {

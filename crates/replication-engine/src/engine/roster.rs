@@ -18,7 +18,13 @@ use crate::config::{ConfigError, PeerConfig, ReplicationConfig, Settings};
 /// The peers with their tasks.
 pub(super) struct Roster {
     node: Arc<Node>,
-    members: Mutex<BTreeMap<String, Member>>,
+    members: Mutex<Members>,
+}
+
+#[derive(Default)]
+struct Members {
+    is_closed: bool,
+    by_id: BTreeMap<String, Member>,
 }
 
 struct Member {
@@ -43,17 +49,20 @@ impl Roster {
         tasks: &Tasks,
     ) -> Result<(), ConfigError> {
         let mut members = self.members.lock();
+        if members.is_closed {
+            return Ok(());
+        }
         let settings = Arc::new(config.settings.clone());
         let stays = |member: &Member| {
             *member.settings == *settings && config.peers.contains(&member.peer.config)
         };
-        members.retain(|_, member| stays(member));
+        members.by_id.retain(|_, member| stays(member));
         let mut peers: Vec<&PeerConfig> = config.peers.iter().collect();
         peers.sort_by_key(|peer| peer.priority);
         for peer in peers {
-            if !members.contains_key(&peer.node_id) {
+            if !members.by_id.contains_key(&peer.node_id) {
                 let member = self.start(peer, &settings, tasks)?;
-                members.insert(peer.node_id.clone(), member);
+                members.by_id.insert(peer.node_id.clone(), member);
             }
         }
         Ok(())
@@ -74,12 +83,20 @@ impl Roster {
         let parts = || (peer.clone(), settings.clone(), stop.clone());
         if is_hot {
             let (peer, settings, stop) = parts();
-            let task = TailTask { peer, settings, stop };
+            let task = TailTask {
+                peer,
+                settings,
+                stop,
+            };
             tasks.spawn("replication-tail", task.run());
         }
         if settings.cold_path.enabled && is_storing {
             let (peer, settings, stop) = parts();
-            let task = ColdTask { peer, settings, stop };
+            let task = ColdTask {
+                peer,
+                settings,
+                stop,
+            };
             tasks.spawn("replication-cold", task.run());
         }
         // Without the hot path nobody else would find out whether the peer answers.
@@ -103,12 +120,15 @@ impl Roster {
     /// The peers, by their ids.
     pub(super) fn peers(&self) -> Vec<Arc<Peer>> {
         let members = self.members.lock();
-        members.values().map(|member| member.peer.clone()).collect()
+        let members = members.by_id.values();
+        members.map(|member| member.peer.clone()).collect()
     }
 
-    /// Stops all.
-    pub(super) fn clear(&self) {
-        self.members.lock().clear();
+    /// Stops all, for good: settings that arrive now start nobody.
+    pub(super) fn close(&self) {
+        let mut members = self.members.lock();
+        members.is_closed = true;
+        members.by_id.clear();
     }
 
     /// Follows the settings until the engine stops.
@@ -125,7 +145,9 @@ impl Roster {
                 Some(Err(_)) | None => return,
             }
             let config = configs.borrow_and_update().clone();
-            let followed = config.validate().and_then(|()| self.follow(&config, &tasks));
+            let followed = config
+                .validate()
+                .and_then(|()| self.follow(&config, &tasks));
             match followed {
                 Ok(()) => tracing::info!(peers = config.peers.len(), "new settings are in force"),
                 Err(error) => tracing::error!(%error, "the new settings cannot work"),

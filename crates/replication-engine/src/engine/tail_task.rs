@@ -110,7 +110,11 @@ impl TailTask {
         &self,
         asked: impl Future<Output = Result<T, RemoteError>>,
     ) -> Result<T, RepairError> {
-        Ok(self.stop.unless(asked).await.ok_or(RepairError::Stopped)??)
+        Ok(self
+            .stop
+            .unless(asked)
+            .await
+            .ok_or(RepairError::Stopped)??)
     }
 
     /// Reads until there is nothing more at once, or the batch is full.
@@ -133,7 +137,10 @@ impl TailTask {
             let entries = self.read(&batch.cursor, count, block).await?;
             let is_more = pace.on_read(count, entries.len(), wire_bytes(&entries));
             self.peer.memory.lock().is_catching_up = is_more;
-            self.peer.metrics.events_read.increment(entries.len() as u64);
+            self.peer
+                .metrics
+                .events_read
+                .increment(entries.len() as u64);
             if batch.add(entries, self.limits()) == Progress::Stuck {
                 let op = "read the change stream";
                 let what = "entries came that were not asked for";
@@ -153,12 +160,15 @@ impl TailTask {
     ) -> Result<Vec<Entry>, RepairError> {
         let env = &self.peer.node.env;
         let begun = env.monotonic();
-        let entries = self.remote(self.peer.remote.tail(cursor.at, count, block)).await?;
+        let entries = self
+            .remote(self.peer.remote.tail(cursor.at, count, block))
+            .await?;
         self.peer.on_answer();
         if block == Duration::ZERO {
             let took = env.monotonic().saturating_sub(begun);
             let limit_ms = self.settings.slo.max_stream_read_latency_ms;
-            self.peer.check_slo("reading the change stream", took, limit_ms);
+            self.peer
+                .check_slo("reading the change stream", took, limit_ms);
         }
         Ok(entries)
     }
@@ -173,7 +183,10 @@ impl TailTask {
             pause = (pause * 2).min(STORE_PAUSE_MAX);
         }
         self.keep(&batch.cursor).await?;
-        batch.rejected.into_iter().for_each(|one| self.peer.reject(one));
+        batch
+            .rejected
+            .into_iter()
+            .for_each(|one| self.peer.reject(one));
         if let Some(missed) = batch.missed {
             self.on_missed(missed);
         }
@@ -212,7 +225,10 @@ impl TailTask {
 
     async fn keep(&self, cursor: &Cursor) -> Result<(), RepairError> {
         let peer = &self.peer;
-        peer.node.cursors.save_cursor(&peer.config.node_id, cursor).await?;
+        peer.node
+            .cursors
+            .save_cursor(&peer.config.node_id, cursor)
+            .await?;
         peer.memory.lock().cursor = cursor.at;
         Ok(())
     }
@@ -240,8 +256,13 @@ impl TailTask {
         let lag = lag_ms(cursor.at, self.peer.node.env.now_ms());
         self.peer.memory.lock().lag_ms = lag;
         self.peer.metrics.lag_ms.set(lag as f64);
-        let limit_ms = self.settings.slo.max_replication_lag_sec.saturating_mul(1000);
-        self.peer.check_slo("replication", Duration::from_millis(lag), limit_ms);
+        let limit_ms = self
+            .settings
+            .slo
+            .max_replication_lag_sec
+            .saturating_mul(1000);
+        self.peer
+            .check_slo("replication", Duration::from_millis(lag), limit_ms);
     }
 
     async fn look_ahead(&self, cursor: &Cursor) -> Result<(), RepairError> {

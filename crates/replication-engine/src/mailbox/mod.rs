@@ -44,7 +44,7 @@ pub struct Post {
 /// The answering node's own side.
 #[async_trait]
 pub trait Mailbox: Send + Sync {
-    /// The place after everything that was asked so far.
+    /// The place of the last question there is; [`StreamId::MIN`]: there is none.
     async fn end(&self) -> Result<StreamId, RemoteError>;
 
     /// What was asked after `after`; waits up to `wait` for the first question.

@@ -20,8 +20,8 @@ use crate::peer::redis::{read_stream, reply, send, xread};
 /// Questions read at once.
 const QUESTIONS_READ: usize = 16;
 
-/// Longest wait for a question on the server.
-const WAIT_MAX: Duration = Duration::from_secs(30);
+/// Longest wait for a question on the server; a silent network shows [`PEER_PATIENCE`] later.
+const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// [`Mailbox`] on one Redis.
 pub struct RedisMailbox {
@@ -92,7 +92,11 @@ impl Mailbox for RedisMailbox {
         // One after the other, so that a large answer does not lie in memory twice.
         for (part, data) in parts.into_iter().enumerate() {
             let mut add = cmd("XADD");
-            add.arg(&key).arg("MAXLEN").arg("~").arg(PARTS_KEPT).arg("*");
+            add.arg(&key)
+                .arg("MAXLEN")
+                .arg("~")
+                .arg(PARTS_KEPT)
+                .arg("*");
             for (name, value) in part_fields(id, by, part, n, data) {
                 add.arg(&name[..]).arg(&value[..]);
             }

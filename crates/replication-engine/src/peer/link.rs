@@ -135,7 +135,10 @@ mod tests {
             now += wait;
         }
         assert!(link.on_answer() && !link.on_answer());
-        assert_eq!((link.state(), link.circuit(now)), (LinkState::Up, CircuitState::Closed));
+        assert_eq!(
+            (link.state(), link.circuit(now)),
+            (LinkState::Up, CircuitState::Closed)
+        );
     }
 
     proptest! {

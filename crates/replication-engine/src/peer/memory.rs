@@ -70,9 +70,11 @@ impl MemoryPort {
         let id = self.last.fetch_add(1, Ordering::SeqCst) + 1;
         let (answer, answered) = oneshot::channel();
         self.waiting.lock().insert(id, answer);
+        let now = u64::try_from(self.env.now_ms()).unwrap_or(0);
         let mut questions = self.questions.lock();
+        let last = questions.back().map_or(StreamId::MIN, |last| last.at);
         questions.push_back(Question {
-            at: StreamId { ms: id, seq: 0 },
+            at: last.next().max(StreamId { ms: now, seq: 0 }),
             id,
             from: from.to_owned(),
             bytes,
@@ -88,8 +90,8 @@ impl MemoryPort {
 #[async_trait]
 impl Mailbox for MemoryPort {
     async fn end(&self) -> Result<StreamId, RemoteError> {
-        let seen = self.last.load(Ordering::SeqCst);
-        Ok(StreamId { ms: seen, seq: 0 })
+        let questions = self.questions.lock();
+        Ok(questions.back().map_or(StreamId::MIN, |last| last.at))
     }
 
     async fn next(&self, after: StreamId, wait: Duration) -> Result<Post, RemoteError> {
@@ -131,19 +133,22 @@ impl MemoryPort {
     }
 }
 
-/// A peer in the same process.
+/// A peer in the same process, found anew at each call: a node that starts again has another door.
 pub struct MemoryRemote {
-    port: Arc<MemoryPort>,
+    mesh: MemoryMesh,
+    url: String,
     from: String,
 }
 
 impl MemoryRemote {
-    /// The node behind `port`, as the node `from` reaches it.
-    pub fn new(port: Arc<MemoryPort>, from: &str) -> Self {
-        Self {
-            port,
-            from: from.to_owned(),
-        }
+    fn port(&self, op: &'static str) -> Result<Arc<MemoryPort>, RemoteError> {
+        let port = self.mesh.ports.lock().get(&self.url).cloned();
+        let port = port.ok_or_else(|| RemoteError::Unavailable {
+            op,
+            source: "there is no such node".into(),
+        })?;
+        port.check(op)?;
+        Ok(port)
     }
 }
 
@@ -155,11 +160,12 @@ impl Remote for MemoryRemote {
         count: usize,
         block: Duration,
     ) -> Result<Vec<Entry>, RemoteError> {
-        self.port.check("read the change stream")?;
-        let mut news = self.port.log.subscribe();
+        let op = "read the change stream";
+        let port = self.port(op)?;
+        let mut news = port.log.subscribe();
         news.mark_unchanged();
         let read = || {
-            let entries = self.port.log.read_after(after, count, READ_BYTES_AIM);
+            let entries = port.log.read_after(after, count, READ_BYTES_AIM);
             let entry = |(id, fields): (StreamId, Arc<Vec<(Bytes, Bytes)>>)| Entry {
                 id,
                 fields: fields.to_vec(),
@@ -170,16 +176,16 @@ impl Remote for MemoryRemote {
         if !found.is_empty() || block == Duration::ZERO {
             return Ok(found);
         }
-        let waited = sync_engine::env::timeout(&*self.port.env, block, news.changed()).await;
-        self.port.check("read the change stream")?;
+        let waited = sync_engine::env::timeout(&*port.env, block, news.changed()).await;
+        port.check(op)?;
         Ok(waited.map(|_| read()).unwrap_or_default())
     }
 
     async fn stream_state(&self) -> Result<StreamState, RemoteError> {
-        self.port.check("look at the change stream")?;
-        let newest = self.port.log.range(StreamId::MIN, StreamId::MAX, 1, true);
+        let port = self.port("look at the change stream")?;
+        let newest = port.log.range(StreamId::MIN, StreamId::MAX, 1, true);
         Ok(StreamState {
-            first: self.port.log.first_id(),
+            first: port.log.first_id(),
             newest: newest.into_iter().next().map(|(id, fields)| Entry {
                 id,
                 fields: fields.to_vec(),
@@ -188,19 +194,18 @@ impl Remote for MemoryRemote {
     }
 
     async fn root(&self) -> Result<Option<String>, RemoteError> {
-        self.port.check("get the root")?;
-        Ok(self.port.log.root())
+        Ok(self.port("get the root")?.log.root())
     }
 
     async fn ask(&self, question: Bytes) -> Result<Bytes, RemoteError> {
         let op = "ask";
-        self.port.check(op)?;
+        let port = self.port(op)?;
         let size = question.len() as u64;
-        self.port.traffic.fetch_add(size, Ordering::SeqCst);
-        let (id, answered) = self.port.put(&self.from, question);
-        let answer = sync_engine::env::timeout(&*self.port.env, ASK_PATIENCE, answered).await;
-        self.port.waiting.lock().remove(&id);
-        self.port.check(op)?;
+        port.traffic.fetch_add(size, Ordering::SeqCst);
+        let (id, answered) = port.put(&self.from, question);
+        let answer = sync_engine::env::timeout(&*port.env, ASK_PATIENCE, answered).await;
+        port.waiting.lock().remove(&id);
+        port.check(op)?;
         match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(source)) => Err(RemoteError::Unavailable {
@@ -215,7 +220,7 @@ impl Remote for MemoryRemote {
     }
 
     async fn ping(&self) -> Result<(), RemoteError> {
-        self.port.check("ping")
+        self.port("ping").map(|_| ())
     }
 }
 
@@ -247,13 +252,10 @@ struct MemoryDialler {
 
 impl Dialler for MemoryDialler {
     fn remote(&self, peer: &PeerConfig) -> Result<Arc<dyn Remote>, ConfigError> {
-        let port = self.mesh.ports.lock().get(peer.redis_url.expose()).cloned();
-        match port {
-            Some(port) => Ok(Arc::new(MemoryRemote::new(port, &self.from))),
-            None => {
-                let found = peer.redis_url.to_string();
-                Err(ConfigError::new("redis_url", found, "a node of this mesh"))
-            }
-        }
+        Ok(Arc::new(MemoryRemote {
+            mesh: self.mesh.clone(),
+            url: peer.redis_url.expose().to_owned(),
+            from: self.from.clone(),
+        }))
     }
 }

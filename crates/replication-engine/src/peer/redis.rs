@@ -21,8 +21,8 @@ use crate::config::{ConfigError, PeerConfig};
 use crate::limits::{ASK_PATIENCE, PEER_PATIENCE, QUESTIONS_KEPT};
 use crate::mailbox::parts::Assembly;
 
-/// Longest that one read blocks on the server.
-const BLOCK_MAX: Duration = Duration::from_secs(60);
+/// Longest that one read blocks on the server; a silent network shows [`PEER_PATIENCE`] later.
+const BLOCK_MAX: Duration = Duration::from_secs(5);
 /// Parts of answers read at once.
 const PARTS_READ: usize = 8;
 
@@ -60,7 +60,7 @@ impl Dialler for RedisPeers {
         let keys = SpecialKeys::new(peer.redis_prefix.as_deref());
         Ok(Arc::new(RedisRemote {
             reads: link(BLOCK_MAX + PEER_PATIENCE)?,
-            answers: link(ASK_PATIENCE + PEER_PATIENCE)?,
+            answers: link(BLOCK_MAX + PEER_PATIENCE)?,
             commands: link(PEER_PATIENCE)?,
             cdc: keys.cdc(),
             root: keys.merkle_root(),
@@ -152,8 +152,7 @@ impl RedisRemote {
         let mut assembly = Assembly::new(id, self.answer_bytes_max);
         let mut after = StreamId::MIN;
         loop {
-            let block = Duration::from_secs(5);
-            let read = xread(&self.responses, after, PARTS_READ, block);
+            let read = xread(&self.responses, after, PARTS_READ, BLOCK_MAX);
             let entries = read_stream(&self.answers, op, read).await?;
             let Some(last) = entries.last() else {
                 continue;
@@ -229,8 +228,12 @@ impl Remote for RedisRemote {
     async fn ask(&self, question: Bytes) -> Result<Bytes, RemoteError> {
         let _one = self.asking.lock().await;
         let id = self.env.random();
-        self.put_question(id, &question).await?;
-        let answer = self.take_answer(id);
+        let put = self.put_question(id, &question);
+        // Both at once: on a long line each round trip counts.
+        let answer = async {
+            let (_, answer) = futures_util::future::try_join(put, self.take_answer(id)).await?;
+            Ok(answer)
+        };
         match sync_engine::env::timeout(&*self.env, ASK_PATIENCE, answer).await {
             Ok(answer) => answer,
             Err(elapsed) => Err(RemoteError::Silent {
@@ -241,6 +244,8 @@ impl Remote for RedisRemote {
     }
 
     async fn ping(&self) -> Result<(), RemoteError> {
-        send(&self.commands, "ping", [cmd("PING")]).await.map(|_| ())
+        send(&self.commands, "ping", [cmd("PING")])
+            .await
+            .map(|_| ())
     }
 }

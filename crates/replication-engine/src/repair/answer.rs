@@ -1,16 +1,14 @@
 //! Answers the questions of peers. Whatever is asked, an answer is bounded.
 
 use bytes::Bytes;
+use sync_engine::Key;
 use sync_engine::StorageError;
 use sync_engine::item::Stored;
 use sync_engine::l3::KeyRange;
-use sync_engine::merkle::codec::encode_summary;
 use sync_engine::merkle::Detail;
-use sync_engine::Key;
+use sync_engine::merkle::codec::encode_summary;
 
-use super::question::{
-    Answer, Question, Refusal, decode_question, encode_answer, encode_record,
-};
+use super::question::{Answer, Question, Refusal, decode_question, encode_answer, encode_record};
 use crate::apply::SyncEngineRef;
 use crate::limits::{ANSWER_BYTES_AIM, ANSWER_ROWS_MAX};
 
@@ -118,7 +116,9 @@ async fn range(
         range = range.after(after);
     }
     range.end = end;
-    let found = store.scan_records(&range, ANSWER_ROWS_MAX, bytes_max).await?;
+    let found = store
+        .scan_records(&range, ANSWER_ROWS_MAX, bytes_max)
+        .await?;
     Ok(Answer::Range {
         done: found.is_empty(),
         records: found.iter().map(encode_record).collect(),

@@ -80,9 +80,10 @@ impl Asker<'_> {
             bytes_max: ANSWER_BYTES_AIM as u64,
         };
         match self.ask(question).await? {
-            Answer::Range { done: false, records } if records.is_empty() => {
-                Err(RepairError::NoProgress)
-            }
+            Answer::Range {
+                done: false,
+                records,
+            } if records.is_empty() => Err(RepairError::NoProgress),
             Answer::Range { done, records } => Ok((done, records)),
             _ => Err(CodecError::Unknown.into()),
         }
@@ -90,7 +91,11 @@ impl Asker<'_> {
 
     async fn ask(&self, question: Question) -> Result<Answer, RepairError> {
         let asked = self.remote.ask(encode_question(&question));
-        let bytes = self.stop.unless(asked).await.ok_or(RepairError::Stopped)??;
+        let bytes = self
+            .stop
+            .unless(asked)
+            .await
+            .ok_or(RepairError::Stopped)??;
         match decode_answer(bytes, self.answer_bytes_max)? {
             Answer::Refusal(refusal) => Err(RepairError::Refused(refusal)),
             answer => Ok(answer),

@@ -35,7 +35,9 @@ impl Cycle<'_> {
             }
             let count = records.len();
             let records = read_records(records, self.sink);
-            let last = records.last().map(|record| record.key().as_bytes().to_vec());
+            let last = records
+                .last()
+                .map(|record| record.key().as_bytes().to_vec());
             // A page in which nothing can be read gives no place to go on from.
             let last = last.filter(|last| after.as_ref().is_none_or(|after| last > after));
             let last = last.ok_or(RepairError::NoProgress)?;

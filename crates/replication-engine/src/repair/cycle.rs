@@ -107,7 +107,11 @@ impl Cycle<'_> {
     async fn pause(&self) -> Result<(), RepairError> {
         let share = 1.0 + (self.env.random() % 1024) as f64 / 2048.0;
         let pause = self.env.sleep(CONFIRM_PAUSE.mul_f64(share));
-        self.asker.stop.unless(pause).await.ok_or(RepairError::Stopped)
+        self.asker
+            .stop
+            .unless(pause)
+            .await
+            .ok_or(RepairError::Stopped)
     }
 
     async fn descend(&self) -> Result<Outcome, RepairError> {

@@ -145,7 +145,8 @@ pub fn encode_question(question: &Question) -> Bytes {
         Question::Records { keys } => {
             out.push(RECORDS);
             put_varint(&mut out, keys.len() as u64);
-            keys.iter().for_each(|key| put_bytes(&mut out, key.as_bytes()));
+            keys.iter()
+                .for_each(|key| put_bytes(&mut out, key.as_bytes()));
         }
         Question::Range {
             after,
@@ -167,7 +168,10 @@ pub fn encode_question(question: &Question) -> Bytes {
 pub fn decode_question(bytes: &[u8]) -> Result<Question, CodecError> {
     if bytes.len() > QUESTION_BYTES_MAX {
         let limit = QUESTION_BYTES_MAX;
-        return Err(CodecError::TooMany { what: "bytes", limit });
+        return Err(CodecError::TooMany {
+            what: "bytes",
+            limit,
+        });
     }
     let mut input = Input(bytes);
     if input.byte()? != FORMAT {
@@ -305,7 +309,9 @@ fn list(
     limit: usize,
 ) -> Result<Vec<Bytes>, CodecError> {
     let count = input.count(what, limit)?;
-    (0..count).map(|_| Ok(body.slice_ref(input.bytes()?))).collect()
+    (0..count)
+        .map(|_| Ok(body.slice_ref(input.bytes()?)))
+        .collect()
 }
 
 /// The bytes of a record.
@@ -346,7 +352,11 @@ pub fn decode_record(bytes: Bytes) -> Result<Stored, RecordError> {
         let (expected, actual) = (item.content_hash, ContentHash::of(&item.content));
         if expected != actual {
             let key = stored.key().clone();
-            return Err(RecordError::HashMismatch { key, expected, actual });
+            return Err(RecordError::HashMismatch {
+                key,
+                expected,
+                actual,
+            });
         }
     }
     match stored.is_archived() {

@@ -73,7 +73,8 @@ pub fn way(ours: &Aggregate, theirs: &Aggregate, is_fill_under_way: bool) -> Way
 /// The keys for which the peer is still ahead, now that the hot path has had a moment to bring them.
 pub fn still_behind(found: &[(Key, ShortLeaf)], ours: &[Option<Leaf>]) -> Vec<Key> {
     let pairs = found.iter().zip(ours);
-    let behind = pairs.filter(|((_, theirs), ours)| theirs.against(ours.as_ref()) == Decision::Take);
+    let behind =
+        pairs.filter(|((_, theirs), ours)| theirs.against(ours.as_ref()) == Decision::Take);
     behind.map(|((key, _), _)| key.clone()).collect()
 }
 
@@ -111,7 +112,10 @@ mod tests {
         assert_eq!(look(&differ, &differ, 0, false), Look::Differ);
         assert_eq!(look(&differ, &roots("a", "c"), 0, false), Look::Moving);
         assert_eq!(look(&differ, &roots("a", "c"), 0, true), Look::Differ);
-        assert_eq!(look(&differ, &roots("a", "c"), MOVING_CYCLES_MAX, false), Look::Differ);
+        assert_eq!(
+            look(&differ, &roots("a", "c"), MOVING_CYCLES_MAX, false),
+            Look::Differ
+        );
     }
 
     #[test]

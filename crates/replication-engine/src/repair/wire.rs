@@ -51,7 +51,10 @@ impl<'a> Input<'a> {
 
     pub(super) fn bytes(&mut self) -> Result<&'a [u8], CodecError> {
         let length = usize::try_from(self.varint()?).map_err(|_| CodecError::Truncated)?;
-        let (taken, rest) = self.0.split_at_checked(length).ok_or(CodecError::Truncated)?;
+        let (taken, rest) = self
+            .0
+            .split_at_checked(length)
+            .ok_or(CodecError::Truncated)?;
         self.0 = rest;
         Ok(taken)
     }

@@ -115,11 +115,19 @@ mod tests {
     fn whatever_was_missed_shows() {
         let mut cursor = Cursor::from_end(id(10), Some((Epoch(1), 5)));
         assert_eq!(cursor.pass(id(11), Epoch(1), 6), None);
-        assert_eq!(cursor.pass(id(12), Epoch(1), 6), None, "a repetition is none");
+        assert_eq!(
+            cursor.pass(id(12), Epoch(1), 6),
+            None,
+            "a repetition is none"
+        );
         assert_eq!(cursor.pass(id(13), Epoch(1), 9), Some(Missed::Gap));
         assert_eq!(cursor.pass(id(14), Epoch(1), 10), None);
         assert_eq!(cursor.pass(id(15), Epoch(2), 1), Some(Missed::NewEpoch));
-        assert_eq!(cursor.pass(id(16), Epoch(1), 11), None, "two writers, one stream");
+        assert_eq!(
+            cursor.pass(id(16), Epoch(1), 11),
+            None,
+            "two writers, one stream"
+        );
         cursor.pass_malformed(id(17));
         assert_eq!(cursor.at, id(17));
         assert_eq!(cursor.pass(id(18), Epoch(2), 3), Some(Missed::Gap));

@@ -87,7 +87,10 @@ mod tests {
 
     #[test]
     fn payloads_are_not_shown() {
-        let fields = [("op".into(), "PUT".into()), ("data".into(), Bytes::from("secret"))];
+        let fields = [
+            ("op".into(), "PUT".into()),
+            ("data".into(), Bytes::from("secret")),
+        ];
         assert_eq!(excerpt(&fields), "op=PUT data=<6 bytes> ");
     }
 }

@@ -160,13 +160,20 @@ mod tests {
         assert_eq!(batch.add(entries, LIMITS), Progress::Moved);
         assert_eq!((batch.writes.len(), batch.rejected.len()), (2, 4));
         assert_eq!(batch.cursor.at, id(6));
-        assert_eq!(batch.missed, Some(Missed::Gap), "what could not be read was missed");
+        assert_eq!(
+            batch.missed,
+            Some(Missed::Gap),
+            "what could not be read was missed"
+        );
     }
 
     #[test]
     fn a_server_that_goes_back_is_stuck() {
         let mut batch = Batch::new(Cursor::from_end(id(9), None));
-        assert_eq!(batch.add(vec![entry(9, vec![]), entry(3, vec![])], LIMITS), Progress::Stuck);
+        assert_eq!(
+            batch.add(vec![entry(9, vec![]), entry(3, vec![])], LIMITS),
+            Progress::Stuck
+        );
         assert_eq!((batch.entries, batch.cursor.at), (0, id(9)));
         assert_eq!(batch.add(Vec::new(), LIMITS), Progress::Moved);
     }

@@ -10,21 +10,33 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 
 fn question() -> impl Strategy<Value = Question> {
     let prefixes = prop::collection::btree_set(bytes(), 0..ASK_PREFIXES_MAX);
-    let summaries = (prefixes, any::<(u16, u16)>()).prop_map(|(prefixes, (groups_max, leaves_max))| {
-        Question::Summaries {
-            prefixes: prefixes.into_iter().collect(),
-            detail: Detail { groups_max, leaves_max },
-        }
-    });
+    let summaries =
+        (prefixes, any::<(u16, u16)>()).prop_map(|(prefixes, (groups_max, leaves_max))| {
+            Question::Summaries {
+                prefixes: prefixes.into_iter().collect(),
+                detail: Detail {
+                    groups_max,
+                    leaves_max,
+                },
+            }
+        });
     let keys = prop::collection::vec("[a-zß.]{1,30}", 0..40);
-    let range = (prop::option::of(bytes()), prop::option::of(bytes()), any::<u64>());
+    let range = (
+        prop::option::of(bytes()),
+        prop::option::of(bytes()),
+        any::<u64>(),
+    );
     prop_oneof![
         Just(Question::Root),
         summaries,
         keys.prop_map(|keys| Question::Records {
             keys: keys.into_iter().map(Key::from).collect()
         }),
-        range.prop_map(|(after, end, bytes_max)| Question::Range { after, end, bytes_max }),
+        range.prop_map(|(after, end, bytes_max)| Question::Range {
+            after,
+            end,
+            bytes_max
+        }),
     ]
 }
 
@@ -37,9 +49,8 @@ fn answer() -> impl Strategy<Value = Answer> {
             Just(Refusal::Busy)
         ]
         .prop_map(Answer::Refusal),
-        prop::collection::vec(any::<u8>(), 40..=40).prop_map(|bytes| {
-            Answer::Root(Aggregate::from_bytes(&bytes.try_into().unwrap()))
-        }),
+        prop::collection::vec(any::<u8>(), 40..=40)
+            .prop_map(|bytes| { Answer::Root(Aggregate::from_bytes(&bytes.try_into().unwrap())) }),
         list().prop_map(Answer::Summaries),
         (0..100usize, list()).prop_map(|(done, records)| Answer::Records { done, records }),
         (any::<bool>(), list()).prop_map(|(done, records)| Answer::Range { done, records }),

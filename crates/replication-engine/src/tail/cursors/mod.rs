@@ -59,7 +59,13 @@ mod tests {
     async fn keeps(store: &dyn CursorStore) {
         assert_eq!(store.cursor("a").await.unwrap(), None);
         assert_eq!(store.fill("a").await.unwrap(), None);
-        let mut cursor = Cursor::from_end(StreamId { ms: u64::MAX, seq: 3 }, None);
+        let mut cursor = Cursor::from_end(
+            StreamId {
+                ms: u64::MAX,
+                seq: 3,
+            },
+            None,
+        );
         store.save_cursor("a", &cursor).await.unwrap();
         cursor.epochs = vec![(Epoch(u64::MAX), u64::MAX), (Epoch(0), 0)];
         store.save_cursor("a", &cursor).await.unwrap();

@@ -31,11 +31,7 @@ impl SqliteCursors {
     ///
     /// # Errors
     /// The file cannot be made, or is no SQLite file.
-    pub async fn open(
-        path: &Path,
-        wal_mode: bool,
-        env: SharedEnv,
-    ) -> Result<Self, CursorError> {
+    pub async fn open(path: &Path, wal_mode: bool, env: SharedEnv) -> Result<Self, CursorError> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (opened, is_open) = oneshot::channel();
         let file = path.to_owned();
@@ -115,7 +111,8 @@ impl CursorStore for SqliteCursors {
         let peer = peer.to_owned();
         let read = move |connection: &Connection| {
             let sql = "SELECT at, epochs FROM cursors WHERE peer = ?1";
-            let row = |row: &rusqlite::Row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+            let row =
+                |row: &rusqlite::Row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
             connection.query_row(sql, [peer], row).optional()
         };
         let row = self.run("read a cursor in", read).await?;
@@ -141,7 +138,9 @@ impl CursorStore for SqliteCursors {
         let peer = peer.to_owned();
         let read = move |connection: &Connection| {
             let sql = "SELECT after FROM fills WHERE peer = ?1";
-            connection.query_row(sql, [peer], |row| row.get(0)).optional()
+            connection
+                .query_row(sql, [peer], |row| row.get(0))
+                .optional()
         };
         self.run("read a fill in", read).await
     }
