@@ -30,7 +30,7 @@ mod settings;
 mod story;
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use self::error::DemoError;
@@ -111,7 +111,6 @@ impl Demo {
 async fn stage(demo: &Demo, screen: &Screen, report: &mut Report) -> Result<(), DemoError> {
     let mut signals = Signals::listen().map_err(DemoError::Signals)?;
     let items = data::read(demo.data.as_deref())?;
-    let addresses = place::addresses(demo.base_port)?;
     let mut directory = Directory::make(demo.dir.as_deref(), demo.keep)?;
     screen.chapter("redsqrl demo: three nodes on this machine");
     screen.remark(&format!("data in {}", directory.path().display()));
@@ -121,7 +120,7 @@ async fn stage(demo: &Demo, screen: &Screen, report: &mut Report) -> Result<(), 
     let began = std::time::Instant::now();
     let waiting = screen.wait("starting the nodes");
     let started = tokio::select! {
-        mesh = Mesh::start(directory.path(), &addresses) => mesh,
+        mesh = start(demo.base_port, directory.path(), screen) => mesh,
         () = signals.stop() => Err(DemoError::Interrupted),
     };
     drop(waiting);
@@ -146,6 +145,19 @@ async fn stage(demo: &Demo, screen: &Screen, report: &mut Report) -> Result<(), 
     Ok(())
 }
 
+/// Starts the mesh. Between finding a port and taking it somebody else may take it: then others are tried, if the user
+/// named none.
+async fn start(base_port: Option<u16>, home: &Path, screen: &Screen) -> Result<Mesh, DemoError> {
+    let addresses = place::addresses(base_port)?;
+    match Mesh::start(home, &addresses).await {
+        Err(error @ DemoError::Died { .. }) if base_port.is_none() => {
+            screen.remark(&format!("{error}; trying once more with other ports"));
+            Mesh::start(home, &place::elsewhere()?).await
+        }
+        started => started,
+    }
+}
+
 /// Stops the nodes. Their data stays if it is wanted, or if something is to be found out from it.
 async fn end(mesh: &mut Mesh, directory: &mut Directory, screen: &Screen, report: &mut Report) {
     let waiting = screen.wait("stopping the nodes");
@@ -165,12 +177,11 @@ async fn end(mesh: &mut Mesh, directory: &mut Directory, screen: &Screen, report
 }
 
 fn keep_for_inspection(error: &DemoError, directory: &mut Directory, screen: &Screen) {
-    if !matches!(error, DemoError::Interrupted) {
+    use DemoError::{BasePort, Interrupted, Port};
+    if !matches!(error, Interrupted | Port { .. } | BasePort(_)) {
         directory.keep();
-        screen.line(&format!(
-            "the data and the logs stay in {}",
-            directory.path().display()
-        ));
+        let path = directory.path().display();
+        screen.line(&format!("the data and the logs stay in {path}"));
     }
 }
 

@@ -9,6 +9,9 @@ use super::error::DemoError;
 /// The first port when nobody asks for another.
 const BASE_PORT: u16 = 17400;
 
+/// Blocks of 30 ports that are tried when those are taken.
+const BLOCKS: u32 = 300;
+
 /// The addresses of a node.
 #[derive(Clone, Copy, Debug)]
 pub struct Addresses {
@@ -18,15 +21,34 @@ pub struct Addresses {
     pub http: SocketAddr,
 }
 
-/// Finds ports: from `base` on when it is given, else from 17400 on if they are free, else any free ones.
+/// Finds ports: from `base` on when it is given, else from 17400 on if they are free, else elsewhere.
 ///
 /// # Errors
-/// A taken port, when `base` is given.
+/// A taken port, when `base` is given; or none is free.
 pub fn addresses(base: Option<u16>) -> Result<Vec<Addresses>, DemoError> {
     match (base, from(base.unwrap_or(BASE_PORT))) {
-        (None, Err(_)) => free(),
+        (None, Err(_)) => elsewhere(),
         (_, found) => found,
     }
+}
+
+/// Finds ports that another demo, started in the same moment, does not choose too.
+///
+/// They are below those that systems give to connections: one of these could be gone before the node takes it.
+///
+/// # Errors
+/// None is free.
+pub fn elsewhere() -> Result<Vec<Addresses>, DemoError> {
+    let first = std::process::id() % BLOCKS;
+    let bases = (0..BLOCKS).map(|block| BASE_PORT + 30 * (1 + (first + block) % BLOCKS) as u16);
+    let mut last = Err(DemoError::BasePort(BASE_PORT));
+    for base in bases {
+        last = from(base);
+        if last.is_ok() {
+            break;
+        }
+    }
+    last
 }
 
 fn from(base: u16) -> Result<Vec<Addresses>, DemoError> {
@@ -43,21 +65,6 @@ fn from(base: u16) -> Result<Vec<Addresses>, DemoError> {
             })
         })
         .collect()
-}
-
-fn free() -> Result<Vec<Addresses>, DemoError> {
-    // All are held until all are found, so that no port is given out twice.
-    let held = (0..2 * NODES)
-        .map(|_| bound(0))
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut ports = held.iter().map(|(_, address)| *address);
-    let pairs = std::iter::from_fn(|| {
-        Some(Addresses {
-            resp: ports.next()?,
-            http: ports.next()?,
-        })
-    });
-    Ok(pairs.collect())
 }
 
 fn bound(port: u16) -> Result<(TcpListener, SocketAddr), DemoError> {
@@ -142,8 +149,11 @@ mod tests {
 
     #[test]
     fn a_taken_port_is_named_and_avoided() {
-        let found = free().unwrap();
+        let found = elsewhere().unwrap();
         assert_eq!(found.len(), NODES);
+        let ports = found.iter().flat_map(|at| [at.resp.port(), at.http.port()]);
+        assert!(ports.clone().all(|port| (17430..26460).contains(&port)));
+        assert_eq!(ports.collect::<std::collections::HashSet<_>>().len(), 6);
         let (_held, address) = bound(0).unwrap();
         let error = from(address.port()).unwrap_err().to_string();
         assert!(
