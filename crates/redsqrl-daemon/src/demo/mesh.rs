@@ -17,6 +17,10 @@ const EQUAL_LIMIT: Duration = Duration::from_secs(90);
 /// How often they are asked meanwhile.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Roots that stand still so long have taken in what was acknowledged before: several times longer than a node waits
+/// until it stores a batch.
+const STEADY: Duration = Duration::from_millis(500);
+
 /// The mesh. Dropping it kills the nodes.
 pub struct Mesh {
     nodes: Vec<NodeProcess>,
@@ -190,6 +194,38 @@ impl Mesh {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Waits until the roots are as wanted and have stood still for a while; gives them.
+    ///
+    /// # Errors
+    /// `Late`, with the roots that were seen last.
+    pub async fn roots_steady_when(
+        &mut self,
+        what: &str,
+        wanted: impl Fn(&[String]) -> bool,
+    ) -> Result<Vec<String>, DemoError> {
+        let began = Instant::now();
+        while began.elapsed() < EQUAL_LIMIT {
+            let roots = self.roots_when(what, &wanted).await?;
+            if self.are_steady(&roots).await? {
+                return Ok(roots);
+            }
+        }
+        Err(DemoError::Late {
+            what: what.to_string(),
+            limit: EQUAL_LIMIT,
+            seen: "the roots do not stand still".into(),
+        })
+    }
+
+    /// Whether the roots are still these after a while.
+    ///
+    /// # Errors
+    /// A node does not answer.
+    pub async fn are_steady(&mut self, roots: &[String]) -> Result<bool, DemoError> {
+        tokio::time::sleep(STEADY).await;
+        Ok(self.roots().await? == roots)
     }
 
     /// Reads everything from every node and has the oracle judge it. Says how many items are readable but not listed.

@@ -35,11 +35,8 @@ impl Default for Screen {
 impl Screen {
     /// One line.
     pub fn line(&self, text: &str) {
-        let shown = match self.terminal {
-            // Above the bars.
-            true => self.bars.println(text),
-            false => writeln!(std::io::stderr(), "{text}"),
-        };
+        // The bars step aside, on a terminal; elsewhere there are none.
+        let shown = self.bars.suspend(|| writeln!(std::io::stderr(), "{text}"));
         // A terminal that is gone is no reason to stop.
         shown.ok();
     }

@@ -28,7 +28,7 @@ pub(super) async fn heal(story: &mut Story<'_>, conflicts: &[Conflict]) -> Resul
     let settled = story.settle().await?;
     drop(waiting);
     let (seconds, audit) = (settled.after.as_secs_f64(), &settled.audit);
-    story.show_nodes(Some(&audit.counts)).await?;
+    story.show_nodes(&settled.roots, Some(&audit.counts));
     story.report.converge_seconds = round(seconds, 3);
     story.report.roots_equal = settled.is_equal;
     let detail = format!("{seconds:.2} s after the network healed");

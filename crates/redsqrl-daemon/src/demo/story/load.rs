@@ -44,7 +44,7 @@ pub(super) async fn load(story: &mut Story<'_>) -> Result<(), DemoError> {
     let settled = story.settle().await?;
     drop(waiting);
     story.report.load_converge_seconds = round(settled.after.as_secs_f64(), 3);
-    story.show_nodes(Some(&settled.audit.counts)).await?;
+    story.show_nodes(&settled.roots, Some(&settled.audit.counts));
     story.check(
         settled.is_equal,
         "roots equal",

@@ -69,6 +69,8 @@ pub async fn tell(
 struct Settled {
     /// Whether the roots are equal, and stay so.
     is_equal: bool,
+    /// The roots.
+    roots: Vec<String>,
     /// When they became so.
     after: Duration,
     /// What the nodes hold.
@@ -91,6 +93,7 @@ impl Story<'_> {
                     let (after, audit) = (began.elapsed(), self.mesh.audit().await?);
                     return Ok(Settled {
                         is_equal: false,
+                        roots: self.mesh.roots().await?,
                         after,
                         audit,
                     });
@@ -102,26 +105,24 @@ impl Story<'_> {
                 last = roots;
             }
             let audit = self.mesh.audit().await?;
-            // What was acknowledged and not yet stored is in no root: a root that moved was not the last one.
-            let is_final = self.mesh.roots().await? == last;
+            let is_final = self.mesh.are_steady(&last).await?;
             let is_patient = began.elapsed() < (after + PATIENCE).min(SETTLE_LIMIT);
             if (audit.is_clean() && is_final) || !is_patient {
                 return Ok(Settled {
                     is_equal: is_final,
+                    roots: last,
                     after,
                     audit,
                 });
             }
-            tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
 
     /// One row a node: how much it holds, and its root.
-    async fn show_nodes(&mut self, counts: Option<&[usize]>) -> Result<(), DemoError> {
-        let roots = self.mesh.roots().await?;
+    fn show_nodes(&self, roots: &[String], counts: Option<&[usize]>) {
         let rows: Vec<Vec<String>> = NAMES
             .iter()
-            .zip(&roots)
+            .zip(roots)
             .enumerate()
             .map(|(node, (name, root))| {
                 let count = counts.and_then(|counts| counts.get(node));
@@ -130,6 +131,5 @@ impl Story<'_> {
             })
             .collect();
         self.screen.table(&["node", "items", "root"], &rows);
-        Ok(())
     }
 }

@@ -65,11 +65,11 @@ pub(super) async fn split(story: &mut Story<'_>) -> Result<Vec<Conflict>, DemoEr
         let old = |node: usize| roots.get(node) == before.get(node);
         !old(A) && !old(C) && roots.get(A) == roots.get(B) && roots.get(A) != roots.get(C)
     };
-    story
+    let roots = story
         .mesh
-        .roots_when("A and B to be equal and C to differ", moved)
+        .roots_steady_when("A and B to be equal and C to differ", moved)
         .await?;
-    story.show_nodes(None).await?;
+    story.show_nodes(&roots, None);
     let detail = format!(
         "{} keys written on both sides, {} deleted, {} new",
         story.report.conflicts,
