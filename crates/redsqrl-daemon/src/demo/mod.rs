@@ -25,6 +25,8 @@ mod report;
 
 mod screen;
 
+mod settings;
+
 mod story;
 
 use std::io::Write as _;
@@ -106,15 +108,18 @@ impl Demo {
 }
 
 /// Everything that needs the directory and the nodes: from the first port to the last process.
-async fn stage(options: &Demo, screen: &Screen, report: &mut Report) -> Result<(), DemoError> {
+async fn stage(demo: &Demo, screen: &Screen, report: &mut Report) -> Result<(), DemoError> {
     let mut signals = Signals::listen().map_err(DemoError::Signals)?;
-    let items = data::read(options.data.as_deref())?;
-    let addresses = place::addresses(options.base_port)?;
-    let mut directory = Directory::make(options.dir.as_deref(), options.keep)?;
+    let items = data::read(demo.data.as_deref())?;
+    let addresses = place::addresses(demo.base_port)?;
+    let mut directory = Directory::make(demo.dir.as_deref(), demo.keep)?;
     screen.chapter("redsqrl demo: three nodes on this machine");
     screen.remark(&format!("data in {}", directory.path().display()));
-    let waiting = screen.wait("starting the nodes");
+    if demo.data.is_none() {
+        screen.remark(data::ATTRIBUTION);
+    }
     let began = std::time::Instant::now();
+    let waiting = screen.wait("starting the nodes");
     let started = tokio::select! {
         mesh = Mesh::start(directory.path(), &addresses) => mesh,
         () = signals.stop() => Err(DemoError::Interrupted),
@@ -127,32 +132,36 @@ async fn stage(options: &Demo, screen: &Screen, report: &mut Report) -> Result<(
         () = signals.stop() => Err(DemoError::Interrupted),
     };
     report.seconds = report::round(began.elapsed().as_secs_f64(), 2);
-    if let Err(error) = told {
+    told.inspect_err(|error| {
         if !matches!(error, DemoError::Interrupted) {
             mesh.show_logs();
         }
-        keep_for_inspection(&error, &mut directory, screen);
-        return Err(error);
-    }
-    if !report.checks.iter().all(|check| check.ok) {
-        directory.keep();
-        screen.line(&format!(
-            "some checks failed; the data stays in {}",
-            directory.path().display()
-        ));
-    }
-    if !options.once {
-        invite(&mesh, options, screen);
+        keep_for_inspection(error, &mut directory, screen);
+    })?;
+    if !demo.once {
+        invite(&mesh, screen);
         signals.stop().await;
     }
+    end(&mut mesh, &mut directory, screen, report).await;
+    Ok(())
+}
+
+/// Stops the nodes. Their data stays if it is wanted, or if something is to be found out from it.
+async fn end(mesh: &mut Mesh, directory: &mut Directory, screen: &Screen, report: &mut Report) {
     let waiting = screen.wait("stopping the nodes");
     let stopped = mesh.stop().await;
     drop(waiting);
     report.check(screen, stopped, "the nodes stop cleanly when asked", "");
-    if directory.stays() {
-        screen.remark(&format!("the data is in {}", directory.path().display()));
+    if !report.checks.iter().all(|check| check.ok) {
+        screen.line("  some checks failed");
+        directory.keep();
     }
-    Ok(())
+    if directory.stays() {
+        screen.remark(&format!(
+            "the data and the logs stay in {}",
+            directory.path().display()
+        ));
+    }
 }
 
 fn keep_for_inspection(error: &DemoError, directory: &mut Directory, screen: &Screen) {
@@ -166,7 +175,7 @@ fn keep_for_inspection(error: &DemoError, directory: &mut Directory, screen: &Sc
 }
 
 /// What can be done with the nodes while they run.
-fn invite(mesh: &Mesh, options: &Demo, screen: &Screen) {
+fn invite(mesh: &Mesh, screen: &Screen) {
     screen.chapter("The nodes stay up until Ctrl-C");
     let rows: Vec<Vec<String>> = mesh
         .nodes()
@@ -204,8 +213,4 @@ fn invite(mesh: &Mesh, options: &Demo, screen: &Screen) {
         second.http
     ));
     screen.line(&format!("    curl http://{http}/v1/peers"));
-    if options.data.is_none() {
-        screen.line("");
-        screen.remark(data::ATTRIBUTION);
-    }
 }

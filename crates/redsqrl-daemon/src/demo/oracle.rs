@@ -7,32 +7,16 @@
 //! The rule: a write is out of the running only when an *acknowledged* write is surely newer. A write whose outcome
 //! nobody knows (its connection died) may have happened or not.
 
-use std::collections::{HashMap, HashSet};
-use std::fmt;
+mod stamp;
+
+mod verdict;
+
+use std::collections::HashMap;
 
 use bytes::Bytes;
 
-/// A stamp as the HTTP face shows it, `<ms>.<counter>@<origin>`, in the order of writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Stamp {
-    ms: u64,
-    counter: u16,
-    origin: u64,
-}
-
-impl Stamp {
-    /// Reads the text; `None` when it is something else.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let (time, origin) = text.split_once('@')?;
-        let (ms, counter) = time.split_once('.')?;
-        Some(Self {
-            ms: ms.parse().ok()?,
-            counter: counter.parse().ok()?,
-            origin: u64::from_str_radix(origin, 16).ok()?,
-        })
-    }
-}
+pub use stamp::Stamp;
+pub use verdict::{Fault, FaultKind, Verdict};
 
 /// One try to write.
 #[derive(Debug)]
@@ -225,93 +209,6 @@ fn fault_of(reading: Option<&Bytes>, allowed: &[Option<&Bytes>]) -> Option<Fault
         Some(_) if allowed.iter().all(Option::is_none) => FaultKind::Resurrected,
         Some(_) => FaultKind::Mismatched,
     })
-}
-
-/// What is wrong with a key on a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FaultKind {
-    /// An acknowledged write is missing.
-    Lost,
-    /// A deleted key is there.
-    Resurrected,
-    /// Other bytes than those of the newest write.
-    Mismatched,
-    /// Each node holds something that it may hold, but not the same.
-    Disagreement,
-    /// A key that nobody wrote.
-    Stranger,
-}
-
-impl FaultKind {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Lost,
-        Self::Resurrected,
-        Self::Mismatched,
-        Self::Disagreement,
-        Self::Stranger,
-    ];
-}
-
-/// A key that is not as it must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The key.
-    pub key: String,
-    /// Which node.
-    pub node: usize,
-    /// What is wrong.
-    pub kind: FaultKind,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let node = super::NAMES.get(self.node).copied().unwrap_or("?");
-        match self.kind {
-            FaultKind::Lost => write!(f, "{}: missing on {node}", self.key),
-            FaultKind::Resurrected => write!(f, "{}: deleted, but there on {node}", self.key),
-            FaultKind::Mismatched => write!(f, "{}: wrong bytes on {node}", self.key),
-            FaultKind::Disagreement => write!(f, "{}: not the same on all nodes", self.key),
-            FaultKind::Stranger => write!(f, "{}: on {node}, and nobody wrote it", self.key),
-        }
-    }
-}
-
-/// The outcome of a comparison.
-#[derive(Clone, Debug, Default)]
-pub struct Verdict {
-    /// Keys that were compared.
-    pub checked: usize,
-    /// What was wrong.
-    pub faults: Vec<Fault>,
-}
-
-impl Verdict {
-    fn of(&self, kinds: &[FaultKind]) -> impl Iterator<Item = &Fault> {
-        self.faults
-            .iter()
-            .filter(move |fault| kinds.contains(&fault.kind))
-    }
-
-    /// How many keys have faults of these kinds, on whichever nodes.
-    #[must_use]
-    pub fn count(&self, kinds: &[FaultKind]) -> usize {
-        self.of(kinds)
-            .map(|fault| &fault.key)
-            .collect::<HashSet<_>>()
-            .len()
-    }
-
-    /// The first few faults of these kinds, for people; empty when there are none.
-    #[must_use]
-    pub fn shown(&self, kinds: &[FaultKind]) -> String {
-        let mut lines: Vec<String> = self.of(kinds).take(5).map(ToString::to_string).collect();
-        let count = self.of(kinds).count();
-        if count > lines.len() {
-            lines.push(format!("and {} more", count - lines.len()));
-        }
-        lines.join("; ")
-    }
 }
 
 #[cfg(test)]

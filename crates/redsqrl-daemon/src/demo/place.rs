@@ -161,7 +161,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("demo");
         let directory = Directory::make(Some(&path), false).unwrap();
-        std::fs::create_dir(path.join("a")).unwrap();
+        std::fs::create_dir(path.join("A")).unwrap();
         drop(directory);
         assert!(!path.exists());
         std::fs::create_dir(&path).unwrap();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::error::DemoError;
 use super::http;
 use super::place::Addresses;
-use super::{NAMES, node_id};
+use super::{NAMES, settings};
 
 /// How long a node may take until it serves.
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -53,7 +53,8 @@ impl NodeProcess {
             source,
         };
         std::fs::create_dir_all(&directory).map_err(fault)?;
-        std::fs::write(&path, settings(index, addresses, &directory, peers)).map_err(fault)?;
+        std::fs::write(&path, settings::yaml(index, addresses, &directory, peers))
+            .map_err(fault)?;
         Ok(Self {
             index,
             addresses,
@@ -248,44 +249,4 @@ async fn wait(child: &mut Child) -> Option<ExitStatus> {
 fn end(child: &mut Child) {
     child.kill().ok();
     child.wait().ok();
-}
-
-fn settings(
-    index: usize,
-    addresses: Addresses,
-    directory: &Path,
-    peers: &[(usize, SocketAddr)],
-) -> String {
-    use std::fmt::Write as _;
-    let quoted = |path: &Path| serde_json::Value::from(path.to_string_lossy()).to_string();
-    let id = node_id(index);
-    let mut yaml = format!(
-        "# Node {name} of the demo. The peers' addresses lead through the demo, which can cut them.\n\
-         node_id: {id}\n\
-         dir: {dir}\n\
-         http:\n  listen: {http}\n\
-         resp:\n  listen: {resp}\n\
-         replication:\n  \
-         local_node_id: {id}\n  \
-         cursor:\n    sqlite_path: {cursors}\n  \
-         settings:\n    \
-         hot_path:\n      block_timeout: 1s\n      adaptive_batch_size: true\n    \
-         cold_path:\n      interval_sec: 2\n      backoff_base_sec: 1\n      backoff_max_sec: 2\n  \
-         peers:\n",
-        name = NAMES.get(index).copied().unwrap_or("?"),
-        dir = quoted(directory),
-        http = addresses.http,
-        resp = addresses.resp,
-        cursors = quoted(&directory.join("cursors.db")),
-    );
-    for (peer, way) in peers {
-        // Writing to a string cannot fail.
-        writeln!(
-            yaml,
-            "    - node_id: {}\n      redis_url: redis://{way}\n      circuit_reset_timeout_sec: 1",
-            node_id(*peer)
-        )
-        .ok();
-    }
-    yaml
 }

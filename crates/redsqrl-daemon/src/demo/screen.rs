@@ -5,7 +5,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 const GREEN: &str = "32";
 const RED: &str = "31";
@@ -79,12 +79,13 @@ impl Screen {
     #[must_use]
     pub fn bar(&self, name: &str, length: usize) -> Bar {
         let template = match self.colours {
-            true => "  {prefix} {bar:40.green/8} {human_pos:>7}/{human_len}  {per_sec}",
-            false => "  {prefix} {bar:40} {human_pos:>7}/{human_len}  {per_sec}",
+            true => "  {prefix} {bar:40.green/8} {human_pos:>7}/{human_len}  {rate}",
+            false => "  {prefix} {bar:40} {human_pos:>7}/{human_len}  {rate}",
         };
         let bar = ProgressBar::new(length as u64).with_prefix(name.to_string());
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("━╸─"));
+            let style = style.with_key("rate", rate).progress_chars("━╸─");
+            bar.set_style(style);
         }
         Bar {
             inner: self.shown(bar),
@@ -148,6 +149,11 @@ impl Screen {
             ));
         }
     }
+}
+
+fn rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    // A column that cannot be written is left out.
+    write!(out, "{}/s", grouped(state.per_sec() as u64)).ok();
 }
 
 /// Something under way; gone from the screen when dropped.

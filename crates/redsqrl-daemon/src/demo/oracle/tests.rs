@@ -36,27 +36,6 @@ fn kinds(oracle: &Oracle, nodes: &[&[(&str, &str)]]) -> Vec<FaultKind> {
 }
 
 #[test]
-fn stamps_are_read_and_ordered() {
-    let stamp = |text| Stamp::parse(text).unwrap();
-    assert!(stamp("9.0@ff") < stamp("10.0@00"));
-    assert!(stamp("10.9@ff") < stamp("10.10@00"));
-    assert!(stamp("10.1@0f") < stamp("10.1@f0"));
-    for wrong in ["", "1", "1.2", "1@2", "1.2@xyz", "1.70000@ff", "-1.0@ff"] {
-        assert_eq!(Stamp::parse(wrong), None, "{wrong}");
-    }
-    let real = sync_engine::Stamp {
-        time: sync_engine::HlcTime(0x0123_4567_89ab_cdef),
-        origin: sync_engine::Origin::of_node("a", 0),
-    };
-    let read = Stamp::parse(&real.to_string()).unwrap();
-    assert_eq!(
-        (i64::try_from(read.ms).unwrap(), read.origin),
-        (real.time.ms(), real.origin.raw())
-    );
-    assert_eq!(read.counter, 0xcdef);
-}
-
-#[test]
 fn the_same_everywhere_is_clean() {
     let mut oracle = Oracle::default();
     done(&mut oracle, "a", Some("1"), 0);
@@ -64,11 +43,8 @@ fn the_same_everywhere_is_clean() {
     done(&mut oracle, "b", Some("x"), 1);
     done(&mut oracle, "b", None, 1);
     let verdict = oracle.judge(&[node(&[("a", "2")]), node(&[("a", "2")])]);
-    assert!(
-        verdict.is_clean() && verdict.checked == 2,
-        "{}",
-        verdict.shown()
-    );
+    assert!(verdict.faults.is_empty(), "{verdict:?}");
+    assert_eq!(verdict.checked, 2);
     assert_eq!(oracle.acknowledged(), 4);
 }
 
@@ -178,7 +154,7 @@ mod generated {
             let mut oracle = Oracle::default();
             for (at, (node, is_put, ms)) in writes.iter().enumerate() {
                 let ticket = oracle.begin("k", is_put.then(|| bytes(&at.to_string())), *node);
-                let stamp = Stamp { ms: *ms, counter: u16::try_from(at).unwrap(), origin: *node as u64 };
+                let stamp = Stamp::parse(&format!("{ms}.{at}@{node}")).unwrap();
                 oracle.acknowledge(ticket, Some(stamp));
             }
             let (at, winner) = writes.iter().enumerate().max_by_key(|(at, write)| (write.2, *at)).unwrap();
