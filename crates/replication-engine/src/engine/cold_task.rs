@@ -13,6 +13,33 @@ use crate::repair::schedule::{Due, Ended, Schedule};
 /// How often the budget of a comparison is doubled because what fits into it cannot be taken.
 const FRUITLESS_MAX: u32 = 8;
 
+/// What earlier comparisons mean for the next one.
+#[derive(Clone, Copy, Default)]
+struct Effort {
+    /// How many in a row found more than their budget and could take nothing of it.
+    fruitless: u32,
+    /// Whether the last one ran out of budget while it took things.
+    is_continued: bool,
+}
+
+impl Effort {
+    fn after(&mut self, ended: Ended, is_fruitful: bool) -> Ended {
+        self.is_continued = ended == Ended::Partial && is_fruitful;
+        match (ended, is_fruitful) {
+            // What was found cannot be taken: at once again would be for ever. The next one looks further.
+            (Ended::Partial, false) => {
+                self.fruitless = (self.fruitless + 1).min(FRUITLESS_MAX);
+                Ended::Whole
+            }
+            (Ended::Whole, _) => {
+                self.fruitless = 0;
+                Ended::Whole
+            }
+            (ended, _) => ended,
+        }
+    }
+}
+
 pub(super) struct ColdTask {
     pub(super) peer: Arc<Peer>,
     pub(super) settings: Arc<Settings>,
@@ -23,7 +50,7 @@ impl ColdTask {
     /// Until the engine stops.
     pub(super) async fn run(self) {
         let env = self.peer.node.env.clone();
-        let mut fruitless = 0;
+        let mut effort = Effort::default();
         let mut schedule = Schedule::new(&self.settings.cold_path, env.monotonic());
         while !self.stop.is_given() {
             match self.peer.take_wanted() {
@@ -45,29 +72,18 @@ impl ColdTask {
                 }
                 Due::Now { is_forced } => {
                     let before = self.peer.memory.lock().items_repaired;
-                    let ended = self.compare(schedule.moving(), is_forced, fruitless).await;
+                    let ended = self.compare(schedule.moving(), is_forced, effort).await;
                     let is_fruitful = self.peer.memory.lock().items_repaired > before;
-                    let ended = match (ended, is_fruitful) {
-                        // What was found cannot be taken: at once again would be for ever. The next one looks further.
-                        (Ended::Partial, false) => {
-                            fruitless = (fruitless + 1).min(FRUITLESS_MAX);
-                            Ended::Whole
-                        }
-                        (Ended::Whole, _) => {
-                            fruitless = 0;
-                            Ended::Whole
-                        }
-                        (ended, _) => ended,
-                    };
+                    let ended = effort.after(ended, is_fruitful);
                     schedule.on_end(ended, env.monotonic(), env.random());
                 }
             }
         }
     }
 
-    async fn compare(&self, moving: u32, is_forced: bool, fruitless: u32) -> Ended {
+    async fn compare(&self, moving: u32, is_forced: bool, effort: Effort) -> Ended {
         let peer = &self.peer;
-        let result = self.compare_or_fill(moving, is_forced, fruitless).await;
+        let result = self.compare_or_fill(moving, is_forced, effort).await;
         if matches!(result, Err(RepairError::Stopped)) {
             return Ended::Failed;
         }
@@ -107,7 +123,7 @@ impl ColdTask {
         &self,
         moving: u32,
         is_forced: bool,
-        fruitless: u32,
+        effort: Effort,
     ) -> Result<Outcome, RepairError> {
         let (peer, node) = (&*self.peer, &self.peer.node);
         let cycle = Cycle {
@@ -118,7 +134,8 @@ impl ColdTask {
             },
             store: &*node.store,
             env: &node.env,
-            items_max: self.settings.cold_path.max_items_per_cycle << fruitless,
+            items_max: self.settings.cold_path.max_items_per_cycle << effort.fruitless,
+            is_continued: effort.is_continued,
             relay: node.relay,
             sink: peer,
         };

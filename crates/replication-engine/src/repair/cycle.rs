@@ -28,6 +28,9 @@ pub struct Cycle<'a> {
     pub env: &'a SharedEnv,
     /// Most keys to repair.
     pub items_max: usize,
+    /// Whether this goes on where the last one ran out of budget: then nothing is waited for, or a large difference would
+    /// take a pause for each budget's worth.
+    pub is_continued: bool,
     /// Whether what is taken is passed on.
     pub relay: Relay,
     /// Told of each bulk call's outcome.
@@ -79,7 +82,7 @@ impl Cycle<'_> {
         if first.are_equal() {
             return Ok(Outcome::InSync);
         }
-        if !is_fill_under_way {
+        if !is_fill_under_way && !self.is_continued {
             self.pause().await?;
             match look(&first, &self.roots().await?, moving_before, is_forced) {
                 Look::InSync => return Ok(Outcome::InSync),
@@ -122,7 +125,9 @@ impl Cycle<'_> {
                 is_truncated: diff.truncated,
             });
         }
-        self.pause().await?;
+        if !self.is_continued {
+            self.pause().await?;
+        }
         let keys: Vec<Key> = diff.behind.iter().map(|(key, _)| key.clone()).collect();
         let ours = self.store.leaves_of(&keys).await?;
         let behind = still_behind(&diff.behind, &ours);
