@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::super::client::{Client, Outcome};
+use super::super::client::{Client, Outcome, Write};
 use super::super::data::OWN_PREFIX;
 use super::super::error::DemoError;
 use super::super::oracle::{Fault, FaultKind};
@@ -25,6 +25,9 @@ const KILL_AFTER: usize = 2000;
 
 /// Or after this time, if it has acknowledged any.
 const KILL_LATEST: Duration = Duration::from_secs(10);
+
+/// So many writes are replaced when B is back, and so many deleted.
+const AGAIN: usize = 50;
 
 pub(super) async fn crash(story: &mut Story<'_>) -> Result<(), DemoError> {
     story
@@ -74,7 +77,20 @@ pub(super) async fn crash(story: &mut Story<'_>) -> Result<(), DemoError> {
         "every write that B acknowledged is on B's own disk",
         detail,
     );
-    Ok(())
+    write_again(story, &keys).await
+}
+
+/// What B writes after its return is newer than what it wrote before: it replaces some of that, and deletes some.
+async fn write_again(story: &mut Story<'_>, keys: &[String]) -> Result<(), DemoError> {
+    let content = Bytes::from_static(b"{\"written\":\"after the return\"}");
+    let replaced = keys.iter().take(AGAIN);
+    let replaced = replaced.map(|key| (key.clone(), Some(content.clone())));
+    let deleted = keys.iter().skip(AGAIN).take(AGAIN);
+    let deleted: Vec<Write> = deleted.map(|key| (key.clone(), None)).collect();
+    story.report.deletes += deleted.len();
+    let writes: Vec<Write> = replaced.chain(deleted).collect();
+    let mut client = story.mesh.connect(B).await?;
+    client.write_all(&writes).await
 }
 
 fn broken(error: &tokio::task::JoinError) -> DemoError {
