@@ -223,6 +223,7 @@ impl From<crate::wal::WalError> for StorageError {
         use crate::wal::WalError;
         match error {
             WalError::Damaged { path, source } => Self::damaged(Tier::Wal, path, source),
+            WalError::InUse { path } => Self::InUse { what: path },
             error => Self::unavailable(Tier::Wal, "append", error),
         }
     }

@@ -7,7 +7,8 @@ use tokio::sync::Semaphore;
 use super::core::Core;
 use super::publisher::Change;
 use crate::batch::plan::{self, FlushPlan, Outcome};
-use crate::error::StorageError;
+use crate::error::{StorageError, Tier};
+use crate::guard::cache::CircuitOpen;
 use crate::item::decide::Decision;
 use crate::item::key::Key;
 use crate::l1::{Due, Flight};
@@ -19,6 +20,22 @@ use crate::wal::WalPos;
 pub(super) struct Flushed {
     /// The first failure of a tier.
     pub error: Option<StorageError>,
+}
+
+/// What the end of a flush leaves to do.
+struct Settlement {
+    /// For each flight the log position that it needs no more.
+    freed: Vec<Option<WalPos>>,
+    /// Keys that wait for a tier that is down.
+    waiting: usize,
+}
+
+fn tier_down(health: plan::Health) -> StorageError {
+    let tier = match health.has_archive && !health.archive {
+        true => Tier::Archive,
+        false => Tier::Cache,
+    };
+    StorageError::unavailable(tier, "flush", CircuitOpen)
 }
 
 impl Core {
@@ -59,6 +76,7 @@ impl Core {
             return Flushed::default();
         }
         let health = self.health();
+        let flights: Vec<Flight> = flights.into_iter().map(|f| self.lighten(f)).collect();
         let plan = plan::plan(&flights, health, self.now_ms());
         let (archive, cache) =
             futures_util::future::join(self.flush_archive(&plan), self.flush_cache(&plan)).await;
@@ -79,8 +97,12 @@ impl Core {
                 Outcome::Failed
             }
         };
-        let freed = self.settle_all(&flights, health, (archive, cache));
-        self.publish_all(&plan, &decisions, &flights, freed);
+        let settlement = self.settle_all(&flights, health, (archive, cache));
+        if settlement.waiting > 0 && error.is_none() {
+            error = Some(tier_down(health));
+        }
+        self.yield_to_archive(&plan, &decisions);
+        self.publish_all(&plan, &decisions, &flights, settlement.freed);
         self.metrics.batches.increment(1);
         self.metrics.flushed.increment(flights.len() as u64);
         let took = self.env.monotonic().saturating_sub(begun);
@@ -91,6 +113,19 @@ impl Core {
         }
         self.settled();
         Flushed { error }
+    }
+
+    /// Spares the archive a cache-only write of a key that it does not have. Flights of one key follow each other, so no
+    /// earlier write of it is on its way there.
+    fn lighten(&self, mut flight: Flight) -> Flight {
+        let needless = !flight.stored.is_archived()
+            && flight.due.contains(Due::ARCHIVE)
+            && !self.filter.may_contain(flight.stored.key());
+        if needless {
+            flight.due = flight.due.remove(Due::ARCHIVE);
+            flight.spared = Due::ARCHIVE;
+        }
+        flight
     }
 
     async fn flush_archive(
@@ -116,6 +151,9 @@ impl Core {
         if !plan.cache_remove.is_empty() {
             self.cache.remove_many(&plan.cache_remove).await?;
         }
+        // Still under the lock: a repair that came in between would take out what was just written.
+        let put = plan.cache_put.iter().map(|write| write.stored.key());
+        self.stale.forget(put.chain(&plan.cache_remove));
         Ok(())
     }
 
@@ -125,31 +163,45 @@ impl Core {
         flights: &[Flight],
         health: plan::Health,
         outcome: (Outcome, Outcome),
-    ) -> Vec<Option<WalPos>> {
-        let (mut requeue, mut park, mut stale) = (Vec::new(), Vec::new(), Vec::new());
+    ) -> Settlement {
+        let settle = |flight| plan::settle(flight, health, outcome.0, outcome.1);
+        let verdicts: Vec<plan::Verdict> = flights.iter().map(settle).collect();
+        let missed = flights.iter().zip(&verdicts).filter(|(_, v)| v.cache_stale);
+        // Before anything becomes clean: once it is evicted, readers ask the cache.
+        self.mark_stale(missed.map(|(flight, _)| flight.stored.key().clone()));
+        let (mut requeue, mut park) = (Vec::new(), Vec::new());
         let mut freed = Vec::with_capacity(flights.len());
-        for flight in flights {
+        for (flight, verdict) in flights.iter().zip(verdicts) {
             let key = flight.stored.key();
-            let verdict = plan::settle(flight, health, outcome.0, outcome.1);
-            if verdict.cache_stale {
-                stale.push(key.clone());
-            } else if flight.due.contains(Due::CACHE) {
-                self.stale.forget([key]);
-            }
             let settled = self.l1.settle(key, flight.stored.stamp(), verdict.done);
             if settled.requeue {
-                let tier_down = verdict.done != flight.due;
+                let tier_down = verdict.done != flight.due.union(flight.spared);
                 let into = if tier_down { &mut park } else { &mut requeue };
                 into.push(key.clone());
             }
             freed.push(settled.freed_pos);
         }
-        if self.stale.note(stale).is_err() {
-            self.give_up_cache();
-        }
+        let waiting = park.len();
         self.enqueue(requeue.into_iter().map(|key| (key, 0)));
         self.parked.lock().extend(park);
-        freed
+        Settlement { freed, waiting }
+    }
+
+    fn mark_stale(&self, keys: impl IntoIterator<Item = Key>) {
+        if self.stale.note(keys).is_err() {
+            self.give_up_cache();
+        }
+    }
+
+    /// Lets go of what lost against a row of the archive that L1 does not know: written by another engine.
+    fn yield_to_archive(&self, plan: &FlushPlan, decisions: &[Decision]) {
+        let outcomes = plan.archive.iter().zip(decisions);
+        let lost = outcomes.filter(|(w, d)| **d == Decision::Keep && !w.only_over_live);
+        for (write, _) in lost {
+            let (key, stamp) = (write.stored.key(), write.stored.stamp());
+            self.mark_stale(self.cache.is_configured().then(|| key.clone()));
+            self.l1.remove_clean(key, stamp);
+        }
     }
 
     /// Hands what the archive now has to the publisher, and frees the log positions of the rest.

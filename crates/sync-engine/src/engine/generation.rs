@@ -8,6 +8,10 @@ use crate::item::key::Key;
 use crate::l2::{CacheStore, Generation};
 use crate::l3::{ArchiveStore, MetaKey};
 
+/// Generations that one run may use: those it begins by giving the cache up are persisted a little later, and after a
+/// crash in between the next run must not begin one of them again.
+const STEP: Generation = 1 << 10;
+
 /// Stale keys repaired at once.
 const REPAIR_KEYS: usize = 1_000;
 
@@ -40,7 +44,10 @@ impl Persisted {
     /// The generation of the run that begins: the same after a clean stop, else a new one.
     pub(super) fn next_run(self) -> Self {
         Self {
-            generation: self.generation.wrapping_add(u32::from(!self.clean)),
+            generation: match self.clean {
+                true => self.generation,
+                false => self.generation.wrapping_add(STEP),
+            },
             clean: false,
         }
     }
@@ -71,6 +78,18 @@ impl Core {
         self.cache.remove_many(&keys).await?;
         self.stale.forget(&keys);
         Ok(!keys.is_empty())
+    }
+
+    /// Persists the generation that giving the cache up has begun.
+    pub(super) async fn keep_generation(&self) -> Result<(), StorageError> {
+        let generation = self.generation();
+        if self.generation_persisted.load(Ordering::Acquire) == generation {
+            return Ok(());
+        }
+        self.persist_generation(false).await?;
+        self.generation_persisted
+            .store(generation, Ordering::Release);
+        Ok(())
     }
 
     pub(super) async fn persist_generation(&self, clean: bool) -> Result<(), StorageError> {
@@ -107,7 +126,7 @@ mod tests {
             generation: 7,
             clean: false,
         };
-        assert_eq!(crashed.next_run().generation, 8);
-        assert_eq!(Persisted::from_bytes(b"").next_run().generation, 1);
+        assert_eq!(crashed.next_run().generation, 7 + STEP);
+        assert_eq!(Persisted::from_bytes(b"").next_run().generation, STEP);
     }
 }

@@ -8,7 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use super::builder::Part;
-use super::core::{Core, batch_limits, l1_limits};
+use super::core::{Core, batch_limits, l1_limits, log_limit};
 use super::generation::Persisted;
 use super::identity::Identity;
 use super::keys_filter;
@@ -30,6 +30,8 @@ use crate::guard::cache::GuardedCache;
 use crate::guard::{CircuitConfig, RetryConfig};
 use crate::ingest::admit::Budget;
 use crate::item::clock::Clock;
+use crate::item::decide::{Decision, decide};
+use crate::item::key::Key;
 use crate::l1::L1;
 use crate::l2::CacheStore;
 use crate::l2::absent::AbsentCache;
@@ -153,25 +155,27 @@ impl SyncEngine {
         let env: SharedEnv = self.parts.env.clone();
         let cache = GuardedCache::new(self.cache(&config)?, CIRCUIT, env.clone());
         let publisher = Publisher::new(self.changes(&config)?);
-        let (first, next) = wal.bounds();
-        let mut outstanding = Outstanding::new(first);
-        outstanding.appended(first..next);
+        // What is in the log is reported when it is replayed.
+        let outstanding = Outstanding::new(wal.bounds().0);
         Ok(Core {
             clock: Clock::new(identity.origin(), opened.clock_bound),
             l1: L1::new(l1_limits(&config), env.random()),
             queue: Queue::new(batch_limits(&config)),
             parked: Mutex::default(),
             budget: Budget::new(config.dirty_bytes_max()),
+            log_budget: Budget::new(log_limit(&config)),
             wal,
             outstanding: Mutex::new(outstanding),
             cache,
             stale: StaleKeys::default(),
             cache_order: tokio::sync::RwLock::new(()),
             generation: AtomicU32::new(0),
+            generation_persisted: AtomicU32::new(0),
             archive,
             filter_saved: AtomicU64::new(tree.root().count),
             tree: RwLock::new(tree),
             tree_outdated: AtomicBool::new(false),
+            commits: AtomicU64::new(0),
             commit_order: tokio::sync::Mutex::new(()),
             filter,
             publisher,
@@ -280,17 +284,29 @@ impl Core {
         let mut seen = 0u64;
         while pos < end {
             let page = self.wal.read_from(pos, page_records).await?;
-            let Some((last, _)) = page.last() else { break };
-            pos = last + 1;
+            if page.is_empty() {
+                break;
+            }
             seen += page.len() as u64;
-            for (at, stored) in page {
+            let keys: Vec<Key> = page.iter().map(|(_, s)| s.key().clone()).collect();
+            let archived = self.archive.leaves_of(&keys).await?;
+            for ((at, stored), archived) in page.into_iter().zip(archived) {
+                // A damaged log has gaps, and nobody will report them.
+                self.outstanding.lock().skip(pos..at);
+                pos = at + 1;
+                self.outstanding.lock().appended(at..pos);
                 self.observe(&stored);
-                self.enter_replayed(stored, at);
+                match decide(archived.as_ref(), &stored.leaf()) {
+                    // Readers must not see it again, not even until it is flushed and loses.
+                    Decision::Keep => self.release_positions([at]),
+                    Decision::Take | Decision::Same => self.enter_replayed(stored, at),
+                }
             }
             if self.l1.dirty_bytes() > self.budget.limit() / 2 {
                 self.flush_until_clean().await?;
             }
         }
+        self.outstanding.lock().skip(pos..end);
         if seen > 0 {
             tracing::info!(records = seen, "took back what the write-ahead log held");
         }
@@ -307,8 +323,9 @@ impl Core {
             .await?
             .unwrap_or_default();
         let run = Persisted::from_bytes(&stored).next_run();
-        self.generation
-            .store(run.generation, std::sync::atomic::Ordering::Release);
+        for generation in [&self.generation, &self.generation_persisted] {
+            generation.store(run.generation, std::sync::atomic::Ordering::Release);
+        }
         self.archive
             .set_meta(MetaKey::Generation, run.to_bytes())
             .await?;
