@@ -125,7 +125,7 @@ pub enum StorageError {
     #[error("the engine is {state}: {op} needs it running")]
     Closed {
         /// In which state it is.
-        state: crate::engine::EngineState,
+        state: crate::state::EngineState,
         /// What was asked.
         op: &'static str,
     },
@@ -191,40 +191,6 @@ impl StorageError {
             tier,
             what: what.into(),
             source: source.into(),
-        }
-    }
-}
-
-impl From<crate::l2::CacheError> for StorageError {
-    fn from(error: crate::l2::CacheError) -> Self {
-        let crate::l2::CacheError::Unavailable { op, source } = error;
-        Self::unavailable(Tier::Cache, op, source)
-    }
-}
-
-impl From<crate::l3::ArchiveError> for StorageError {
-    fn from(error: crate::l3::ArchiveError) -> Self {
-        use crate::l3::ArchiveError;
-        match error {
-            ArchiveError::Unavailable { op, source } => {
-                Self::unavailable(Tier::Archive, op, source)
-            }
-            ArchiveError::Damaged { what, source } => Self::damaged(Tier::Archive, what, source),
-            ArchiveError::InUse { what } => Self::InUse { what },
-            error @ (ArchiveError::TreeOutdated | ArchiveError::Closed) => {
-                Self::unavailable(Tier::Archive, "commit", error)
-            }
-        }
-    }
-}
-
-impl From<crate::wal::WalError> for StorageError {
-    fn from(error: crate::wal::WalError) -> Self {
-        use crate::wal::WalError;
-        match error {
-            WalError::Damaged { path, source } => Self::damaged(Tier::Wal, path, source),
-            WalError::InUse { path } => Self::InUse { what: path },
-            error => Self::unavailable(Tier::Wal, "append", error),
         }
     }
 }

@@ -19,6 +19,9 @@
 /// Every hard limit.
 pub mod limits;
 
+/// The engine's life.
+pub mod state;
+
 /// What can go wrong, and what to do about it.
 pub mod error;
 
@@ -43,6 +46,9 @@ pub mod batch;
 /// 4. The write-ahead log.
 pub mod wal;
 
+/// One connection to a Redis, for whoever needs one.
+pub mod link;
+
 /// 5a. The cache tier (L2), Redis.
 pub mod l2;
 
@@ -65,7 +71,6 @@ pub mod guard;
 pub mod engine;
 
 pub use config::{BackendUrl, ConfigError, SyncEngineConfig};
-pub use engine::EngineState;
 pub use engine::{
     Applied, BatchResult, EngineBuilder, HealthCheck, ItemStatus, MerkleNode, Relay,
     ShutdownReport, SyncEngine, TierHealth, Verification,
@@ -77,3 +82,4 @@ pub use item::key::{InvalidKey, Key};
 pub use item::options::{Ack, CacheTtl, OptionsKey, SubmitOptions};
 pub use item::stamp::{HlcTime, Origin, Stamp};
 pub use item::{ContentType, Leaf, Stored, SyncItem};
+pub use state::EngineState;

@@ -12,8 +12,8 @@ pub const FIELD_BYTES_MAX: usize = 1024;
 /// Fixed part of a record's envelope that no record exceeds, in bytes: header, key, state and free-text fields.
 pub const ENVELOPE_OVERHEAD_MAX: usize = 8 * 1024;
 
-/// Largest payload that may be configured, in bytes (1 GiB): lengths in the envelope are 32 bits.
-pub const PAYLOAD_BYTES_CEILING: usize = 1 << 30;
+/// Largest payload that may be configured, in bytes (512 MiB): SQLite holds no value of 1,000,000,000 bytes or more.
+pub const PAYLOAD_BYTES_CEILING: usize = 512 << 20;
 
 /// Rows of a subtree above which the Merkle tree materializes its children.
 pub const TREE_SPLIT_ABOVE: u64 = 4096;

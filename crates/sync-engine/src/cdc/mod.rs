@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use crate::error::Source;
 use crate::item::Stored;
 
-pub mod keys;
+pub use crate::link::keys;
 
 pub mod stream_id;
 

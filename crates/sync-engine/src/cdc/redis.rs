@@ -11,7 +11,7 @@ use super::{ChangeLog, PublishError};
 use crate::config::{BackendUrl, ConfigError};
 use crate::env::SharedEnv;
 use crate::item::Stored;
-use crate::l2::link::{LinkError, RedisLink, RedisTimeouts};
+use crate::link::{LinkError, RedisLink, RedisTimeouts};
 
 /// Most entries of one transaction.
 const ENTRIES_MAX: usize = 1000;

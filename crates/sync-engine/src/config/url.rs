@@ -31,16 +31,17 @@ impl From<String> for BackendUrl {
 impl fmt::Display for BackendUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Query parameters can hold secrets too: they are left out.
-        let url = self.0.split(['?', '#']).next().unwrap_or_default();
-        let Some((scheme, rest)) = url.split_once("://") else {
-            return f.write_str(url);
+        let without_query =
+            |url: &'_ str| url.split(['?', '#']).next().unwrap_or_default().to_string();
+        let Some((scheme, rest)) = self.0.split_once("://") else {
+            return f.write_str(&without_query(&self.0));
         };
-        // The last `@` ends the user information, whatever a password contains.
+        // The last `@` ends the user information, whatever a password contains: even `?` or `#`.
         match rest.rsplit_once('@') {
-            None => write!(f, "{scheme}://{rest}"),
+            None => write!(f, "{scheme}://{}", without_query(rest)),
             Some((user, host)) => {
                 let name = user.split(':').next().unwrap_or_default();
-                write!(f, "{scheme}://{name}:***@{host}")
+                write!(f, "{scheme}://{name}:***@{}", without_query(host))
             }
         }
     }
@@ -63,6 +64,8 @@ mod tests {
             ("redis://:pa@ss@h:6379", "redis://:***@h:6379"),
             ("mysql://me:p:w@h/db?password=x", "mysql://me:***@h/db"),
             ("redis://token@h", "redis://token:***@h"),
+            ("mysql://u:pa?ss@h/db", "mysql://u:***@h/db"),
+            ("mysql://u:pa#ss@h/db?x=y", "mysql://u:***@h/db"),
             ("sqlite:/a/b.db", "sqlite:/a/b.db"),
         ] {
             assert_eq!(BackendUrl::from(url).to_string(), shown);

@@ -110,7 +110,9 @@ impl Core {
                 let core = self.clone();
                 let flush = async move { core.flush(keys).await };
                 let flushed = self.to_the_end("flush", flush).await;
-                if let Some(error) = flushed.ok_or_else(|| Self::ended("flush"))?.error {
+                let failed = flushed.ok_or_else(|| Self::ended("flush"))?.error;
+                // A cache that is down holds up only what it alone keeps.
+                if let Some(error) = failed.filter(|_| !self.parked.lock().is_empty()) {
                     return Err(error);
                 }
                 continue;

@@ -57,6 +57,8 @@ pub(crate) struct Core {
     pub generation: AtomicU32,
     pub generation_persisted: AtomicU32,
     pub archive: GuardedArchive,
+    /// Whether the archive has been opened; it may have been down at the start.
+    pub archive_open: AtomicBool,
     pub tree: RwLock<Tree>,
     /// Whether a commit with an unknown outcome left the tree in memory behind the one in the archive.
     pub tree_outdated: AtomicBool,
@@ -97,16 +99,23 @@ impl Core {
             .dirty_bytes_max()
             .saturating_sub(crate::limits::ENVELOPE_OVERHEAD_MAX);
         Rules {
-            payload_bytes_max: config.max_payload_bytes.min(fits),
+            payload_bytes_max: config
+                .max_payload_bytes
+                .min(fits)
+                .min(self.archive.payload_bytes_max()),
             cache: self.cache.is_configured(),
             archive: self.archive.is_configured(),
         }
     }
 
     pub(super) fn health(&self) -> Health {
+        // Until the archive has been opened it is not known which records of the cache may be believed.
+        let open = self.archive_open.load(Ordering::Acquire);
         Health {
-            archive: self.archive.is_configured() && self.archive.circuit() != CircuitState::Open,
-            cache: self.cache.is_configured() && self.cache.circuit() != CircuitState::Open,
+            archive: open
+                && self.archive.is_configured()
+                && self.archive.circuit() != CircuitState::Open,
+            cache: open && self.cache.is_configured() && self.cache.circuit() != CircuitState::Open,
             has_archive: self.archive.is_configured(),
         }
     }
@@ -136,7 +145,9 @@ impl Core {
 
     /// Whether the cache may be asked about this key.
     pub(super) fn cache_is_believed(&self, key: &Key) -> bool {
-        self.cache.is_configured() && !self.stale.contains(key)
+        self.archive_open.load(Ordering::Acquire)
+            && self.cache.is_configured()
+            && !self.stale.contains(key)
     }
 
     /// Puts keys into the batch.

@@ -22,22 +22,6 @@ pub(super) struct Flushed {
     pub error: Option<StorageError>,
 }
 
-/// What the end of a flush leaves to do.
-struct Settlement {
-    /// For each flight the log position that it needs no more.
-    freed: Vec<Option<WalPos>>,
-    /// Keys that wait for a tier that is down.
-    waiting: usize,
-}
-
-fn tier_down(health: plan::Health) -> StorageError {
-    let tier = match health.has_archive && !health.archive {
-        true => Tier::Archive,
-        false => Tier::Cache,
-    };
-    StorageError::unavailable(tier, "flush", CircuitOpen)
-}
-
 impl Core {
     /// Flushes whenever a batch is due, several batches at once, until the engine stops.
     pub(super) async fn run_flusher(self: Arc<Self>) {
@@ -81,35 +65,21 @@ impl Core {
         let (archive, cache) =
             futures_util::future::join(self.flush_archive(&plan), self.flush_cache(&plan)).await;
         let mut error = None;
-        let (archive, decisions) = match archive {
-            Ok(decisions) if health.archive => (Outcome::Done, decisions),
-            Ok(_) => (Outcome::Skipped, Vec::new()),
-            Err(failure) => {
-                error = Some(failure);
-                (Outcome::Failed, Vec::new())
-            }
-        };
-        let cache = match cache {
-            Ok(()) if health.cache => Outcome::Done,
-            Ok(()) => Outcome::Skipped,
-            Err(failure) => {
-                error.get_or_insert(failure);
-                Outcome::Failed
-            }
-        };
-        let settlement = self.settle_all(&flights, health, (archive, cache));
-        if settlement.waiting > 0 && error.is_none() {
-            error = Some(tier_down(health));
-        }
+        let wanted = |due| flights.iter().any(|flight| flight.due.contains(due));
+        let asked = (Tier::Archive, health.archive, wanted(Due::ARCHIVE));
+        let (archive, decisions) = outcome(archive, asked, &mut error);
+        let asked = (Tier::Cache, health.cache, wanted(Due::CACHE));
+        let (cache, _) = outcome(cache, asked, &mut error);
+        let freed = self.settle_all(&flights, health, (archive, cache));
         self.yield_to_archive(&plan, &decisions);
-        self.publish_all(&plan, &decisions, &flights, settlement.freed);
+        self.publish_all(&plan, &decisions, &flights, freed);
         self.metrics.batches.increment(1);
         self.metrics.flushed.increment(flights.len() as u64);
         let took = self.env.monotonic().saturating_sub(begun);
         self.metrics.flush_seconds.record(took.as_secs_f64());
         if let Some(error) = &error {
             self.metrics.flush_failures.increment(1);
-            tracing::warn!(%error, keys = flights.len(), "a batch could not be stored everywhere; it will be tried again");
+            tracing::warn!(%error, keys = flights.len(), "not stored everywhere; it will be tried again");
         }
         self.settled();
         Flushed { error }
@@ -163,7 +133,7 @@ impl Core {
         flights: &[Flight],
         health: plan::Health,
         outcome: (Outcome, Outcome),
-    ) -> Settlement {
+    ) -> Vec<Option<WalPos>> {
         let settle = |flight| plan::settle(flight, health, outcome.0, outcome.1);
         let verdicts: Vec<plan::Verdict> = flights.iter().map(settle).collect();
         let missed = flights.iter().zip(&verdicts).filter(|(_, v)| v.cache_stale);
@@ -181,10 +151,9 @@ impl Core {
             }
             freed.push(settled.freed_pos);
         }
-        let waiting = park.len();
         self.enqueue(requeue.into_iter().map(|key| (key, 0)));
         self.parked.lock().extend(park);
-        Settlement { freed, waiting }
+        freed
     }
 
     fn mark_stale(&self, keys: impl IntoIterator<Item = Key>) {
@@ -221,10 +190,37 @@ impl Core {
                     stored: write.stored.clone(),
                     pos,
                 }),
+                // The archive has something newer, which this engine has not seen: what is here must not answer for it.
+                Some((write, Decision::Keep)) if !write.only_over_live => {
+                    self.l1
+                        .remove_clean(flight.stored.key(), flight.stored.stamp());
+                    free.extend(pos);
+                }
                 _ => free.extend(pos),
             }
         }
         free.extend(self.publisher.push(changes));
         self.release_positions(free);
+    }
+}
+
+/// What a tier's part of a flush came to: (the tier, whether it was fit to be asked, whether there was anything for it).
+fn outcome<T: Default>(
+    result: Result<T, StorageError>,
+    (tier, asked, wanted): (Tier, bool, bool),
+    error: &mut Option<StorageError>,
+) -> (Outcome, T) {
+    match result {
+        Ok(value) if asked => (Outcome::Done, value),
+        Ok(value) => {
+            if wanted {
+                error.get_or_insert(StorageError::unavailable(tier, "store", CircuitOpen));
+            }
+            (Outcome::Skipped, value)
+        }
+        Err(failure) => {
+            error.get_or_insert(failure);
+            (Outcome::Failed, T::default())
+        }
     }
 }

@@ -11,26 +11,28 @@ use crate::l3::{ArchiveStore, KeyRange, MetaKey};
 use crate::limits::FILTER_BYTES_MAX;
 use crate::merkle::node::Aggregate;
 
+/// A filter that denies nothing.
+pub(super) fn unproven() -> Result<FilterManager, StorageError> {
+    FilterManager::new(FILTER_BYTES_MAX)
+        .map_err(|error| StorageError::unavailable(Tier::Archive, "make the filter", error))
+}
+
 /// The filter saved with exactly this state of the archive, or an empty one that trusts nothing yet.
 pub(super) async fn restore(
     archive: &GuardedArchive,
     root: &Aggregate,
 ) -> Result<FilterManager, StorageError> {
-    let empty = || {
-        FilterManager::new(FILTER_BYTES_MAX)
-            .map_err(|e| StorageError::unavailable(Tier::Archive, "filter", e))
-    };
     if !archive.is_exclusive() {
-        return empty();
+        return unproven();
     }
     let Some(saved) = archive.meta(MetaKey::Filter).await? else {
-        return empty();
+        return unproven();
     };
     match FilterManager::restore(&saved, root.hash(), root.count, FILTER_BYTES_MAX) {
         Ok(filter) => Ok(filter),
         Err(error) => {
             tracing::info!(%error, "the saved filter is not of this state of the archive; it is made anew");
-            empty()
+            unproven()
         }
     }
 }

@@ -1,7 +1,5 @@
 //! The one place where the tiers meet.
 
-pub mod state;
-
 pub mod builder;
 
 mod core;
@@ -54,7 +52,6 @@ pub use close::ShutdownReport;
 pub use health::{HealthCheck, TierHealth};
 pub use read::ItemStatus;
 pub use roots::{MerkleNode, Verification};
-pub use state::EngineState;
 pub use write::BatchResult;
 
 use self::builder::Parts;
@@ -62,6 +59,7 @@ use self::core::Core;
 use crate::config::SyncEngineConfig;
 use crate::env::SharedEnv;
 use crate::error::StorageError;
+use crate::state::EngineState;
 
 /// Tiered storage: bytes under keys in memory, Redis and SQL, written behind in batches, never losing what it acknowledged.
 ///

@@ -1,7 +1,7 @@
 //! Starting: opening the tiers, taking back the log, loading the tree.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -23,7 +23,7 @@ use crate::cdc::absent::AbsentLog;
 use crate::cdc::redis::RedisLog;
 use crate::config::{ConfigError, SyncEngineConfig};
 use crate::env::{SharedEnv, Task};
-use crate::error::StorageError;
+use crate::error::{ErrorKind, StorageError};
 use crate::filter::FilterManager;
 use crate::guard::archive::GuardedArchive;
 use crate::guard::cache::GuardedCache;
@@ -32,19 +32,22 @@ use crate::ingest::admit::Budget;
 use crate::item::clock::Clock;
 use crate::item::decide::{Decision, decide};
 use crate::item::key::Key;
+use crate::item::stamp::HlcTime;
+use crate::item::{Leaf, Stored};
 use crate::l1::L1;
 use crate::l2::CacheStore;
 use crate::l2::absent::AbsentCache;
-use crate::l2::link::RedisTimeouts;
 use crate::l2::redis::RedisCache;
 use crate::l3::absent::AbsentArchive;
+use crate::l3::mysql::MysqlArchive;
 use crate::l3::sqlite::SqliteArchive;
 use crate::l3::{ArchiveError, ArchiveStore, MetaKey, Opened};
+use crate::link::RedisTimeouts;
 use crate::merkle::tree::Tree;
-use crate::wal::Wal;
 use crate::wal::absent::AbsentWal;
 use crate::wal::outstanding::Outstanding;
 use crate::wal::sqlite::SqliteWal;
+use crate::wal::{Wal, WalPos};
 
 /// A tier that fails three times in a row is left alone for a second: the batch behind it waits anyway.
 const CIRCUIT: CircuitConfig = CircuitConfig {
@@ -59,17 +62,18 @@ impl SyncEngine {
         let env = self.parts.env.clone();
         self.enter(EngineState::Connecting);
         let archive = GuardedArchive::new(self.archive(&config)?, CIRCUIT, env.clone());
-        let opened = open_archive(&archive, &*env).await?;
-        let identity = settle_identity(&archive, &config, &opened, env.random()).await?;
-        let tree = load_tree(&archive).await?;
-        let filter = keys_filter::restore(&archive, &tree.root()).await?;
+        let found = match open_archive(&archive, &*env).await {
+            Ok(opened) => Found::read(&archive, &config, &opened, env.random()).await?,
+            Err(error) => Found::nothing_yet(&config, error)?,
+        };
         let wal = self.wal(&config)?;
         self.enter(EngineState::DrainingWal);
-        let core =
-            Arc::new(self.assemble(config, (archive, tree, filter), wal, (&identity, &opened))?);
+        let core = Arc::new(self.assemble(config, archive, wal, found)?);
         core.replay().await?;
         self.enter(EngineState::SyncingRedis);
-        core.begin_generation().await?;
+        if core.archive_is_open() {
+            core.begin_generation().await?;
+        }
         self.enter(EngineState::WarmingUp);
         Ok(core)
     }
@@ -95,7 +99,8 @@ impl SyncEngine {
             let archive = SqliteArchive::from_url(url, env).map_err(|e| unusable(e.to_string()))?;
             return Ok(Arc::new(archive));
         }
-        Err(unusable("mysql: being written".into()).into())
+        let archive = MysqlArchive::from_url(url, env).map_err(|e| unusable(e.to_string()))?;
+        Ok(Arc::new(archive))
     }
 
     fn wal(&self, config: &SyncEngineConfig) -> Result<Arc<dyn Wal>, StorageError> {
@@ -148,9 +153,9 @@ impl SyncEngine {
     fn assemble(
         &self,
         config: SyncEngineConfig,
-        (archive, tree, filter): (GuardedArchive, Tree, FilterManager),
+        archive: GuardedArchive,
         wal: Arc<dyn Wal>,
-        (identity, opened): (&Identity, &Opened),
+        found: Found,
     ) -> Result<Core, StorageError> {
         let env: SharedEnv = self.parts.env.clone();
         let cache = GuardedCache::new(self.cache(&config)?, CIRCUIT, env.clone());
@@ -158,7 +163,7 @@ impl SyncEngine {
         // What is in the log is reported when it is replayed.
         let outstanding = Outstanding::new(wal.bounds().0);
         Ok(Core {
-            clock: Clock::new(identity.origin(), opened.clock_bound),
+            clock: Clock::new(found.identity.origin(), found.clock_bound),
             l1: L1::new(l1_limits(&config), env.random()),
             queue: Queue::new(batch_limits(&config)),
             parked: Mutex::default(),
@@ -172,17 +177,18 @@ impl SyncEngine {
             generation: AtomicU32::new(0),
             generation_persisted: AtomicU32::new(0),
             archive,
-            filter_saved: AtomicU64::new(tree.root().count),
-            tree: RwLock::new(tree),
-            tree_outdated: AtomicBool::new(false),
+            filter_saved: AtomicU64::new(found.tree.root().count),
+            tree: RwLock::new(found.tree),
+            tree_outdated: AtomicBool::new(!found.is_open),
             commits: AtomicU64::new(0),
+            archive_open: AtomicBool::new(found.is_open),
             commit_order: tokio::sync::Mutex::new(()),
-            filter,
+            filter: found.filter,
             publisher,
             misses: SingleFlight::new(),
             factories: SingleFlight::new(),
             flushed: watch::Sender::new(0),
-            clock_persisted: Mutex::new(opened.clock_bound),
+            clock_persisted: Mutex::new(found.clock_bound),
             metrics: Metrics::new(),
             stop: watch::Sender::new(false),
             live: RwLock::new(Arc::new(config)),
@@ -248,6 +254,51 @@ pub(super) async fn load_tree(archive: &GuardedArchive) -> Result<Tree, ArchiveE
     })
 }
 
+/// What the archive told when it was opened.
+struct Found {
+    identity: Identity,
+    clock_bound: HlcTime,
+    tree: Tree,
+    filter: FilterManager,
+    /// Whether it was opened at all.
+    is_open: bool,
+}
+
+impl Found {
+    async fn read(
+        archive: &GuardedArchive,
+        config: &SyncEngineConfig,
+        opened: &Opened,
+        random: u64,
+    ) -> Result<Self, StorageError> {
+        let tree = load_tree(archive).await?;
+        Ok(Self {
+            identity: settle_identity(archive, config, opened, random).await?,
+            clock_bound: opened.clock_bound,
+            filter: keys_filter::restore(archive, &tree.root()).await?,
+            tree,
+            is_open: true,
+        })
+    }
+
+    /// Without its archive an engine can go on only if it knows who it is and logs what it accepts.
+    fn nothing_yet(config: &SyncEngineConfig, error: StorageError) -> Result<Self, StorageError> {
+        let (Some(node_id), Some(_), ErrorKind::Unavailable) =
+            (&config.node_id, &config.wal_path, error.kind())
+        else {
+            return Err(error);
+        };
+        tracing::warn!(%error, "starting without the archive: writes are logged until it answers");
+        Ok(Self {
+            identity: Identity::resolve(None, Some(node_id), None, 0),
+            clock_bound: HlcTime::default(),
+            tree: Tree::empty(),
+            filter: keys_filter::unproven()?,
+            is_open: false,
+        })
+    }
+}
+
 async fn settle_identity(
     archive: &GuardedArchive,
     config: &SyncEngineConfig,
@@ -288,10 +339,9 @@ impl Core {
                 break;
             }
             seen += page.len() as u64;
-            let keys: Vec<Key> = page.iter().map(|(_, s)| s.key().clone()).collect();
-            let archived = self.archive.leaves_of(&keys).await?;
+            let archived = self.archived_leaves(&page).await?;
             for ((at, stored), archived) in page.into_iter().zip(archived) {
-                // A damaged log has gaps, and nobody will report them.
+                // Positions that a repair has left empty will never be reported.
                 self.outstanding.lock().skip(pos..at);
                 pos = at + 1;
                 self.outstanding.lock().appended(at..pos);
@@ -316,6 +366,37 @@ impl Core {
         Ok(())
     }
 
+    /// What the archive has for the keys of a page of the log; nothing while it does not answer.
+    async fn archived_leaves(
+        &self,
+        page: &[(WalPos, Stored)],
+    ) -> Result<Vec<Option<Leaf>>, StorageError> {
+        if !self.archive_is_open() {
+            return Ok(vec![None; page.len()]);
+        }
+        let keys: Vec<Key> = page.iter().map(|(_, s)| s.key().clone()).collect();
+        Ok(self.archive.leaves_of(&keys).await?)
+    }
+
+    pub(super) fn archive_is_open(&self) -> bool {
+        self.archive_open.load(Ordering::Acquire)
+    }
+
+    /// Opens an archive that did not answer at the start.
+    pub(super) async fn open_late(&self) -> Result<(), StorageError> {
+        let _order = self.commit_order.lock().await;
+        if self.archive_is_open() {
+            return Ok(());
+        }
+        let opened = self.archive.open().await?;
+        self.clock.observe(opened.clock_bound);
+        self.begin_generation().await?;
+        self.reload_tree_if_outdated().await?;
+        self.archive_open.store(true, Ordering::Release);
+        tracing::info!("the archive answers; what was logged is being stored");
+        Ok(())
+    }
+
     async fn begin_generation(&self) -> Result<(), StorageError> {
         let stored = self
             .archive
@@ -324,7 +405,7 @@ impl Core {
             .unwrap_or_default();
         let run = Persisted::from_bytes(&stored).next_run();
         for generation in [&self.generation, &self.generation_persisted] {
-            generation.store(run.generation, std::sync::atomic::Ordering::Release);
+            generation.store(run.generation, Ordering::Release);
         }
         self.archive
             .set_meta(MetaKey::Generation, run.to_bytes())

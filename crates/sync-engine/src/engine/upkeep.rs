@@ -42,6 +42,9 @@ impl Core {
         if round.is_multiple_of(PING_EVERY) || self.archive.circuit() != CircuitState::Closed {
             self.ping().await;
         }
+        if !self.archive_is_open() {
+            Self::report("opening the archive", self.open_late().await);
+        }
         let health = self.health();
         if health.cache || health.archive {
             self.unpark();

@@ -59,7 +59,8 @@ impl GuardedArchive {
 #[async_trait]
 impl ArchiveStore for GuardedArchive {
     async fn open(&self) -> Result<Opened, ArchiveError> {
-        self.call("open", self.inner.open()).await
+        // Whoever opens has its own patience, and wants the reason.
+        self.inner.open().await
     }
 
     async fn commit(&self, records: Vec<Stored>, plan: Planner) -> Result<Vec<bool>, ArchiveError> {
@@ -123,6 +124,10 @@ impl ArchiveStore for GuardedArchive {
 
     async fn ping(&self) -> Result<(), ArchiveError> {
         self.call("ping", self.inner.ping()).await
+    }
+
+    fn payload_bytes_max(&self) -> usize {
+        self.inner.payload_bytes_max()
     }
 
     fn is_configured(&self) -> bool {

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::score::{Moment, score};
-use super::slab::{Slab, Slot};
+use super::slab::Slab;
+use super::slot::Slot;
 
 /// Entries drawn for one eviction.
 pub(super) const SAMPLE: usize = 16;

@@ -36,7 +36,7 @@ impl L1 {
             slab.set_pin(at, Some(pin));
             // A pin that was taken holds, so that the entry has not moved.
             taken.then(|| Flight {
-                stored: slab.slots[at].stored.clone(),
+                stored: slab.slots[at].stored(),
                 due: pin.due(),
                 spared: Due::none(),
                 pos: pin.pos(),
@@ -54,7 +54,7 @@ impl L1 {
             self.tickets.bump(hash);
             let at = slab.find(tag(hash), key)?;
             let mut pin = *slab.pin(at)?;
-            let same = slab.slots[at].stored.stamp() == stamp;
+            let same = slab.slots[at].leaf().stamp == stamp;
             let settled = pin.settle(same, done);
             slab.set_pin(at, Some(pin));
             Some(settled)
@@ -68,7 +68,7 @@ impl L1 {
         let hash = self.hash(key);
         let removed = self.change(self.shard(hash), 0, |slab| {
             let at = slab.find(tag(hash), key)?;
-            let fits = slab.pin(at).is_none() && slab.slots[at].stored.stamp() == stamp;
+            let fits = slab.pin(at).is_none() && slab.slots[at].leaf().stamp == stamp;
             if fits {
                 self.tickets.bump(hash);
             }
@@ -86,7 +86,7 @@ impl L1 {
                 let dirty = slab.pins.iter().zip(&slab.slots);
                 dirty
                     .filter(|(pin, _)| !pin.due().is_empty())
-                    .map(|(_, slot)| slot.stored.key().clone())
+                    .map(|(_, slot)| slot.key().clone())
                     .collect()
             };
             keys.iter().for_each(&mut *f);
@@ -99,7 +99,7 @@ impl L1 {
         for shard in self.shards.iter() {
             let slab = shard.slab.read();
             for (at, pin) in slab.pins.iter().enumerate() {
-                let fits = slab.slots[at].stored.key().starts_with(prefix);
+                let fits = slab.slots[at].key().starts_with(prefix);
                 if fits && !pin.due().is_empty() {
                     found.push(slab.entry(at));
                 }

@@ -3,58 +3,16 @@
 //! Pinned entries stand at the front, the others behind them. So a random place behind the front is always an entry
 //! that may be evicted, and the pinned ones are found without looking at the others.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use hashbrown::HashTable;
-
-use crate::item::Stored;
 
 use super::Entry;
 use super::dirty::{Due, Pin};
 use super::ghost::Ghost;
-use super::score::{Heat, Moment};
-
-/// Stands for "no time" in a slot, which is kept small.
-const NO_TIME: i64 = i64::MIN;
+use super::score::Moment;
+use super::slot::Slot;
 
 /// A place that no entry ever has.
 const NOWHERE: u32 = u32::MAX;
-
-/// One entry.
-pub(super) struct Slot {
-    pub(super) stored: Stored,
-    cache_until: i64,
-    heat: AtomicU64,
-    /// The lower half of the key's hash.
-    pub(super) tag: u32,
-    pub(super) weight: u32,
-}
-
-impl Slot {
-    pub(super) fn new(stored: Stored, tag: u32, weight: u32, cache_until: Option<i64>) -> Self {
-        Self {
-            stored,
-            cache_until: cache_until.unwrap_or(NO_TIME),
-            heat: AtomicU64::new(0),
-            tag,
-            weight,
-        }
-    }
-
-    pub(super) fn heat(&self) -> Heat {
-        Heat::unpack(self.heat.load(Ordering::Relaxed))
-    }
-
-    /// Counts a read. A load and a store: of two reads at the same instant one may go uncounted.
-    pub(super) fn touch(&self, now: Moment) {
-        let heat = self.heat().touched(now);
-        self.heat.store(heat.pack(), Ordering::Relaxed);
-    }
-
-    pub(super) fn cache_until(&self) -> Option<i64> {
-        Some(self.cache_until).filter(|until| *until != NO_TIME)
-    }
-}
 
 /// What a shard holds, in sums that always agree with its entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,7 +57,7 @@ impl Slab {
     pub(super) fn find(&self, tag: u32, key: &str) -> Option<usize> {
         let is_it = |at: &u32| {
             let slot = &self.slots[*at as usize];
-            slot.tag == tag && &**slot.stored.key() == key
+            slot.tag == tag && &**slot.key() == key
         };
         self.index.find(spread(tag), is_it).map(|at| *at as usize)
     }
@@ -126,7 +84,7 @@ impl Slab {
     pub(super) fn entry(&self, at: usize) -> Entry {
         let slot = &self.slots[at];
         Entry {
-            stored: slot.stored.clone(),
+            stored: slot.stored(),
             due: self.pin(at).map_or(Due::none(), Pin::due),
             cache_until: slot.cache_until(),
         }
@@ -134,8 +92,7 @@ impl Slab {
 
     /// Adds an entry, unpinned; its key must not be there. Gives its place.
     pub(super) fn insert(&mut self, slot: Slot, now: Moment) -> usize {
-        let heat = self.ghost.recall(slot.tag, now);
-        slot.heat.store(heat.pack(), Ordering::Relaxed);
+        slot.warm(self.ghost.recall(slot.tag, now));
         let at = self.slots.len();
         // A list that doubles would keep up to half of its memory empty.
         if at == self.slots.capacity() {
@@ -153,8 +110,7 @@ impl Slab {
     /// Puts another write of the same key in the place of an entry, and counts it as a read. Gives the old one.
     pub(super) fn replace(&mut self, at: usize, slot: Slot, now: Moment) -> Slot {
         self.uncount(at);
-        let heat = self.slots[at].heat().touched(now);
-        slot.heat.store(heat.pack(), Ordering::Relaxed);
+        slot.warm(self.slots[at].heat().touched(now));
         let old = std::mem::replace(&mut self.slots[at], slot);
         self.count(at);
         old
@@ -270,6 +226,7 @@ fn spread(tag: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::item::Stored;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 

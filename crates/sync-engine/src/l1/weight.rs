@@ -1,8 +1,9 @@
 //! What an entry costs in memory. Pure.
 
+use crate::item::stamp::Stamp;
 use crate::item::{ItemFields, Stored};
 
-use super::slab::Slot;
+use super::slot::Slot;
 
 /// An `Arc` keeps two counters before its value.
 const ARC_HEADER: usize = 16;
@@ -15,7 +16,7 @@ const TIER_OVERHEAD: usize = size_of::<Slot>() * 17 / 16 + 8 + 9;
 pub(super) fn weight_of(stored: &Stored) -> usize {
     let body = match stored {
         Stored::Live(item) => item_bytes(item),
-        Stored::Tombstone { key, .. } => block(ARC_HEADER + key.len()),
+        Stored::Tombstone { key, .. } => block(ARC_HEADER + key.len()) + block(size_of::<Stamp>()),
     };
     // A weight is kept in 32 bits; payloads are far below.
     (TIER_OVERHEAD + body).min(u32::MAX as usize)

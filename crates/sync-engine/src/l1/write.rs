@@ -6,7 +6,8 @@ use crate::wal::WalPos;
 
 use super::dirty::{Due, Pin, Written};
 use super::room::Need;
-use super::slab::{Slab, Slot};
+use super::slab::Slab;
+use super::slot::Slot;
 use super::ticket::Ticket;
 use super::{L1, tag};
 
@@ -55,7 +56,7 @@ impl L1 {
         self.reserve(weight, Need::Must);
         let (written, leftover) = self.change(self.shard(hash), weight, |slab| {
             self.tickets.bump(hash);
-            let at = slab.find(arrival.slot.tag, arrival.slot.stored.key());
+            let at = slab.find(arrival.slot.tag, arrival.slot.key());
             match verdict(slab, at, &arrival.slot) {
                 Decision::Take => {}
                 Decision::Same => arrival.due = arrival.due.union(due_of(slab, at)),
@@ -87,7 +88,7 @@ impl L1 {
         self.reserve(weight, Need::Must);
         let (written, leftover) = self.change(self.shard(hash), weight, |slab| {
             self.tickets.bump(hash);
-            let at = slab.find(arrival.slot.tag, arrival.slot.stored.key());
+            let at = slab.find(arrival.slot.tag, arrival.slot.key());
             match (at, verdict(slab, at, &arrival.slot)) {
                 (None, _) if due.is_empty() => (Written::default(), Some(arrival.slot)),
                 (_, Decision::Take) => self.place(slab, at, arrival),
@@ -128,7 +129,7 @@ impl L1 {
                 return false;
             }
             let (kept, leftover) = self.change(self.shard(hash), weight, |slab| {
-                let at = slab.find(slot.tag, slot.stored.key());
+                let at = slab.find(slot.tag, slot.key());
                 match fits(slab, at, &slot) {
                     true => (true, self.put(slab, at, slot).1),
                     false => (false, Some(slot)),
@@ -163,7 +164,7 @@ impl L1 {
         ask: impl Fn(&Slab, Option<usize>, &Slot) -> bool,
     ) -> bool {
         let slab = self.shard(hash).slab.read();
-        let at = slab.find(slot.tag, slot.stored.key());
+        let at = slab.find(slot.tag, slot.key());
         ask(&slab, at, slot)
     }
 
@@ -197,8 +198,8 @@ impl Slab {
 }
 
 fn verdict(slab: &Slab, at: Option<usize>, slot: &Slot) -> Decision {
-    let ours = at.map(|at| slab.slots[at].stored.leaf());
-    decide(ours.as_ref(), &slot.stored.leaf())
+    let ours = at.map(|at| slab.slots[at].leaf());
+    decide(ours.as_ref(), &slot.leaf())
 }
 
 fn due_of(slab: &Slab, at: Option<usize>) -> Due {

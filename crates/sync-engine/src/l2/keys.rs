@@ -1,7 +1,7 @@
 //! How an item's key becomes a Redis key.
 
-use crate::cdc::keys::SpecialKeys;
 use crate::item::key::Key;
+use crate::link::keys::SpecialKeys;
 
 /// The Redis keys of items: `redis_prefix` + the item's key.
 #[derive(Clone, Debug)]

@@ -12,8 +12,6 @@ pub mod absent;
 
 pub mod keys;
 
-pub mod link;
-
 mod record;
 
 mod script;
@@ -88,4 +86,11 @@ pub trait CacheStore: Send + Sync {
 
     /// Whether there is a cache at all. Decides routing, not correctness.
     fn is_configured(&self) -> bool;
+}
+
+impl From<CacheError> for crate::error::StorageError {
+    fn from(error: CacheError) -> Self {
+        let CacheError::Unavailable { op, source } = error;
+        Self::unavailable(crate::error::Tier::Cache, op, source)
+    }
 }

@@ -5,12 +5,12 @@ use bytes::Bytes;
 use redis::{Pipeline, Value};
 
 use super::keys::ItemKeys;
-use super::link::{LinkError, RedisLink, RedisTimeouts};
 use super::record::{self, HEADER_LEN};
 use super::script::PutScript;
 use super::{CacheError, CacheStore, CacheWrite, Generation, Lookup};
 use crate::config::{BackendUrl, ConfigError};
 use crate::item::key::Key;
+use crate::link::{LinkError, RedisLink, RedisTimeouts};
 
 /// Most keys of one command that takes many.
 const KEYS_MAX: usize = 200;

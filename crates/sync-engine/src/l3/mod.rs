@@ -171,6 +171,11 @@ pub trait ArchiveStore: Send + Sync {
     /// One round trip.
     async fn ping(&self) -> Result<(), ArchiveError>;
 
+    /// The largest payload that a row can hold, where the server sets a limit; known once it is open.
+    fn payload_bytes_max(&self) -> usize {
+        usize::MAX
+    }
+
     /// Whether there is an archive at all. Decides routing, not correctness.
     fn is_configured(&self) -> bool;
 
@@ -179,4 +184,21 @@ pub trait ArchiveStore: Send + Sync {
 
     /// Closes files and connections. Further calls fail with [`ArchiveError::Closed`].
     async fn close(&self) -> Result<(), ArchiveError>;
+}
+
+impl From<ArchiveError> for crate::error::StorageError {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Unavailable { op, source } => {
+                Self::unavailable(crate::error::Tier::Archive, op, source)
+            }
+            ArchiveError::Damaged { what, source } => {
+                Self::damaged(crate::error::Tier::Archive, what, source)
+            }
+            ArchiveError::InUse { what } => Self::InUse { what },
+            error @ (ArchiveError::TreeOutdated | ArchiveError::Closed) => {
+                Self::unavailable(crate::error::Tier::Archive, "commit", error)
+            }
+        }
+    }
 }

@@ -77,3 +77,15 @@ pub trait Wal: Send + Sync {
     /// Writes out what is queued and closes the file. Further calls fail with [`WalError::Closed`].
     async fn close(&self) -> Result<(), WalError>;
 }
+
+impl From<WalError> for crate::error::StorageError {
+    fn from(error: WalError) -> Self {
+        match error {
+            WalError::Damaged { path, source } => {
+                Self::damaged(crate::error::Tier::Wal, path, source)
+            }
+            WalError::InUse { path } => Self::InUse { what: path },
+            error => Self::unavailable(crate::error::Tier::Wal, "append", error),
+        }
+    }
+}

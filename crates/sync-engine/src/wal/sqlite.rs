@@ -16,6 +16,7 @@ use crate::item::Stored;
 mod aside;
 mod file;
 mod free;
+mod identity;
 mod layout;
 mod open;
 mod rebuild;

@@ -1,5 +1,8 @@
 //! One connection to a Redis: made when it is first needed, made anew after it failed.
 
+/// The names of the Redis keys that are not items.
+pub mod keys;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 

@@ -1,0 +1,185 @@
+//! The one transaction that changes rows.
+
+use std::collections::BTreeMap;
+
+use mysql_async::Value;
+
+use super::chunk::{list, runs};
+use super::failure::{Because, Failure};
+use super::row::{self, COLUMNS};
+use super::schema::{CLOCK_BOUND, TREE_SEQ};
+use super::session::Session;
+use super::{read, value};
+use crate::item::Stored;
+use crate::l3::{ArchiveError, CommitPlan, CommitView, Planner};
+use crate::merkle::node::{NodeRow, NodeWrite};
+
+/// Rows in one statement: 512 times 18 values is well below the 65,535 that a statement may have.
+const ROWS_MAX: usize = 512;
+
+/// Bytes of rows in one statement, where the server would take more: enough that a round trip does not matter.
+const STATEMENT_BYTES: usize = 4 << 20;
+
+/// Columns that are replaced together with the stamp.
+const REPLACED: [&str; 13] = [
+    "expires_at",
+    "updated_at",
+    "version",
+    "content_type",
+    "route",
+    "redis_ttl",
+    "state",
+    "batch_id",
+    "trace_parent",
+    "trace_state",
+    "home_instance_id",
+    "bytes",
+    "content",
+];
+
+/// The columns of the order in which records win, most significant first.
+const ORDER: [&str; 4] = ["time", "origin", "live", "hash"];
+
+/// Reads, asks the planner, writes; on any error nothing has changed, or, where the connection broke, the server undoes it.
+pub(super) async fn commit(
+    session: &mut Session,
+    records: &[Stored],
+    plan: Planner,
+    packet_bytes: usize,
+) -> Result<Vec<bool>, Failure> {
+    session.begin("START TRANSACTION").await?;
+    let done = match inside(session, records, plan, packet_bytes).await {
+        Ok(write) => session.commit().await.map(|()| write),
+        Err(failure) => Err(failure),
+    };
+    if let Err(failure) = &done {
+        session.roll_back(failure).await;
+    }
+    done
+}
+
+async fn inside(
+    session: &mut Session,
+    records: &[Stored],
+    plan: Planner,
+    packet_bytes: usize,
+) -> Result<Vec<bool>, Failure> {
+    // The lock that puts the commits of all engines in line, so it comes first.
+    let tree_seq = value::lock_number(session, TREE_SEQ).await?;
+    let keys: Vec<_> = records.iter().map(Stored::key).collect();
+    let olds = read::leaves_of(session, &keys).await?;
+    let plan = plan(CommitView { olds, tree_seq })?;
+    if plan.write.len() != records.len() {
+        return Err(wrong_length(plan.write.len(), records.len()).into());
+    }
+    write_rows(session, records, &plan, packet_bytes).await?;
+    write_nodes(session, &plan.nodes).await?;
+    if plan.tree_seq != tree_seq {
+        value::set_number(session, TREE_SEQ, plan.tree_seq).await?;
+    }
+    if plan.clock_bound.0 > 0 {
+        value::raise_number(session, CLOCK_BOUND, plan.clock_bound.0).await?;
+    }
+    Ok(plan.write)
+}
+
+/// An insert of so many rows, each replacing what is there only if its record wins, in the words of [`crate::item::decide`].
+fn upsert(rows: usize) -> String {
+    let winning = "(VALUES(time), VALUES(origin), VALUES(live), VALUES(hash)) > \
+        (items.time, items.origin, items.live, items.hash)";
+    // Assignments see those before them. So the columns that are compared come last, the least significant first: once a column is
+    // replaced, the record still wins by a more significant one, or the more significant ones are equal and need not be replaced.
+    let assigned = REPLACED.iter().chain(ORDER.iter().rev());
+    let assigned: Vec<String> = assigned
+        .map(|column| format!("{column} = IF({winning}, VALUES({column}), items.{column})"))
+        .collect();
+    let row = format!("({})", list("?", COLUMNS));
+    format!(
+        "INSERT INTO items (id, {}, {}) VALUES {} ON DUPLICATE KEY UPDATE {}",
+        ORDER.join(", "),
+        REPLACED.join(", "),
+        list(&row, rows),
+        assigned.join(", "),
+    )
+}
+
+async fn write_rows(
+    session: &mut Session,
+    records: &[Stored],
+    plan: &CommitPlan,
+    packet_bytes: usize,
+) -> Result<(), Failure> {
+    let chosen = records.iter().zip(&plan.write).filter(|(_, write)| **write);
+    let mut chosen: Vec<&Stored> = chosen.map(|(record, _)| record).collect();
+    // Neighbours share pages, so rows in key order touch each page once.
+    chosen.sort_unstable_by_key(|record| record.key());
+    let sizes: Vec<usize> = chosen
+        .iter()
+        .map(|record| row::packet_bytes_of(record))
+        .collect();
+    for run in runs(&sizes, ROWS_MAX, packet_bytes.min(STATEMENT_BYTES)) {
+        let rows = chosen.get(run).unwrap_or_default();
+        let values: Vec<Value> = rows
+            .iter()
+            .flat_map(|record| row::values_of(record))
+            .collect();
+        session.run(&upsert(rows.len()), values).await?;
+    }
+    Ok(())
+}
+
+async fn write_nodes(session: &mut Session, nodes: &[NodeWrite]) -> Result<(), Failure> {
+    // The last word on each prefix, as if they were written one after the other.
+    let mut last: BTreeMap<&[u8], Option<&NodeRow>> = BTreeMap::new();
+    for node in nodes {
+        match node {
+            NodeWrite::Put(node) => last.insert(&node.prefix, Some(node)),
+            NodeWrite::Delete(prefix) => last.insert(prefix, None),
+        };
+    }
+    let puts: Vec<&NodeRow> = last.values().copied().flatten().collect();
+    for run in runs(&vec![0; puts.len()], ROWS_MAX, 1) {
+        let rows = puts.get(run).unwrap_or_default();
+        let sql = format!(
+            "INSERT INTO merkle (prefix, count, sum, split) VALUES {} \
+             ON DUPLICATE KEY UPDATE count = VALUES(count), sum = VALUES(sum), split = VALUES(split)",
+            list("(?,?,?,?)", rows.len()),
+        );
+        session
+            .run(
+                &sql,
+                rows.iter()
+                    .flat_map(|node| row::values_of_node(node))
+                    .collect(),
+            )
+            .await?;
+    }
+    let gone: Vec<&[u8]> = last
+        .iter()
+        .filter(|(_, node)| node.is_none())
+        .map(|(prefix, _)| *prefix)
+        .collect();
+    for run in runs(&vec![0; gone.len()], ROWS_MAX, 1) {
+        let prefixes = gone.get(run).unwrap_or_default();
+        let sql = format!(
+            "DELETE FROM merkle WHERE prefix IN ({})",
+            list("?", prefixes.len())
+        );
+        session
+            .run(
+                &sql,
+                prefixes.iter().map(|prefix| Value::from(*prefix)).collect(),
+            )
+            .await?;
+    }
+    Ok(())
+}
+
+fn wrong_length(planned: usize, records: usize) -> ArchiveError {
+    ArchiveError::Unavailable {
+        op: "commit",
+        source: Box::new(Because(format!(
+            "the plan decides {planned} records of a batch of {records}"
+        ))),
+    }
+}

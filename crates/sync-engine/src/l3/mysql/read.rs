@@ -1,0 +1,207 @@
+//! The queries.
+
+use std::collections::BTreeMap;
+
+use mysql_async::Value;
+
+use super::cells::Cells;
+use super::chunk::list;
+use super::failure::Failure;
+use super::row::{self, ITEM, LEAF, NODE};
+use super::schema::TREE_SEQ;
+use super::session::Session;
+use super::value;
+use crate::item::key::Key;
+use crate::item::{Leaf, Stored};
+use crate::l3::KeyRange;
+use crate::merkle::node::NodeRow;
+
+/// Keys in one statement.
+const KEYS_MAX: usize = 1024;
+
+/// The range as a condition with its values.
+fn in_range(range: &KeyRange) -> (&'static str, Vec<Value>) {
+    let start = Value::from(&range.start[..]);
+    match &range.end {
+        None => ("id >= ?", vec![start]),
+        Some(end) => ("id >= ? AND id < ?", vec![start, Value::from(&end[..])]),
+    }
+}
+
+/// Some keys as the list of an IN, the last one repeated until their number is a power of two: to ask twice changes nothing,
+/// and so few statements do for all numbers.
+fn padded(keys: &[&Key]) -> Vec<Value> {
+    let mut values: Vec<Value> = keys.iter().map(|key| Value::from(key.as_str())).collect();
+    if let Some(last) = values.last().cloned() {
+        values.resize(keys.len().next_power_of_two(), last);
+    }
+    values
+}
+
+/// The rows of these keys.
+pub(super) async fn get_many(
+    session: &mut Session,
+    keys: &[Key],
+) -> Result<Vec<Option<Stored>>, Failure> {
+    let asked: Vec<&Key> = keys.iter().collect();
+    let mut found = BTreeMap::new();
+    for chunk in asked.chunks(KEYS_MAX) {
+        let values = padded(chunk);
+        let sql = format!(
+            "SELECT {ITEM} FROM items WHERE id IN ({})",
+            list("?", values.len())
+        );
+        for cells in session.rows(&sql, values).await? {
+            let record = row::stored(cells)?;
+            found.insert(record.key().clone(), record);
+        }
+    }
+    Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
+}
+
+/// The leaves of these keys.
+pub(super) async fn leaves_of(
+    session: &mut Session,
+    keys: &[&Key],
+) -> Result<Vec<Option<Leaf>>, Failure> {
+    let mut found = BTreeMap::new();
+    for chunk in keys.chunks(KEYS_MAX) {
+        let values = padded(chunk);
+        let sql = format!(
+            "SELECT {LEAF} FROM items WHERE id IN ({})",
+            list("?", values.len())
+        );
+        for cells in session.rows(&sql, values).await? {
+            let (key, leaf) = row::leaf(&Cells::new("items", cells))?;
+            found.insert(key, leaf);
+        }
+    }
+    Ok(keys.iter().map(|key| found.get(*key).copied()).collect())
+}
+
+/// The rows of a range, see [`crate::l3::ArchiveStore::scan`]: first how many fit, then those.
+pub(super) async fn scan(
+    session: &mut Session,
+    range: &KeyRange,
+    limit: usize,
+    bytes_max: usize,
+) -> Result<Vec<Stored>, Failure> {
+    let fitting = fitting(session, range, limit, bytes_max).await?;
+    if fitting == 0 {
+        return Ok(Vec::new());
+    }
+    let (condition, mut values) = in_range(range);
+    values.push(Value::from(fitting));
+    let sql = format!("SELECT {ITEM} FROM items WHERE {condition} ORDER BY id LIMIT ?");
+    let rows = session.rows(&sql, values).await?;
+    rows.into_iter().map(row::stored).collect()
+}
+
+/// How many rows of the range a scan gives.
+async fn fitting(
+    session: &mut Session,
+    range: &KeyRange,
+    limit: usize,
+    bytes_max: usize,
+) -> Result<u64, Failure> {
+    let bytes_max = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+    let (mut rest, mut range) = (limit, range.clone());
+    let (mut fitting, mut bytes) = (0, 0u64);
+    loop {
+        let page = rest.min(KEYS_MAX);
+        let (condition, mut values) = in_range(&range);
+        values.push(Value::from(page));
+        let sql = format!("SELECT id, bytes FROM items WHERE {condition} ORDER BY id LIMIT ?");
+        let rows = session.rows(&sql, values).await?;
+        let found = rows.len();
+        for row in rows {
+            let mut cells = Cells::new("items", row);
+            let content = cells.number(1)?;
+            let id = cells.take_bytes(0)?;
+            bytes = bytes
+                .saturating_add(content)
+                .saturating_add(id.len() as u64);
+            fitting += 1;
+            if bytes > bytes_max {
+                return Ok(fitting);
+            }
+            range = range.after(&id);
+        }
+        rest -= found;
+        if found < page || rest == 0 {
+            return Ok(fitting);
+        }
+    }
+}
+
+/// The keys and leaves of a range.
+pub(super) async fn scan_leaves(
+    session: &mut Session,
+    range: &KeyRange,
+    limit: usize,
+) -> Result<Vec<(Key, Leaf)>, Failure> {
+    let (condition, mut values) = in_range(range);
+    values.push(Value::from(limit));
+    let sql = format!("SELECT {LEAF} FROM items WHERE {condition} ORDER BY id LIMIT ?");
+    let rows = session.rows(&sql, values).await?;
+    rows.into_iter()
+        .map(|cells| row::leaf(&Cells::new("items", cells)))
+        .collect()
+}
+
+/// The live, unexpired rows of a range.
+pub(super) async fn count_live(
+    session: &mut Session,
+    range: &KeyRange,
+    now_ms: i64,
+) -> Result<u64, Failure> {
+    let (condition, mut values) = in_range(range);
+    values.push(Value::from(now_ms));
+    let sql = format!(
+        "SELECT COUNT(*) FROM items WHERE {condition} AND live = 1 AND (expires_at IS NULL OR expires_at > ?)"
+    );
+    let rows = session.rows(&sql, values).await?;
+    rows.into_iter()
+        .next()
+        .map_or(Ok(0), |row| Cells::new("items", row).number(0))
+}
+
+/// Items past their end, the longest past first.
+pub(super) async fn expired(
+    session: &mut Session,
+    now_ms: i64,
+    limit: usize,
+) -> Result<Vec<Stored>, Failure> {
+    let sql = format!("SELECT {ITEM} FROM items WHERE expires_at <= ? ORDER BY expires_at LIMIT ?");
+    let rows = session
+        .rows(&sql, vec![Value::from(now_ms), Value::from(limit)])
+        .await?;
+    rows.into_iter().map(row::stored).collect()
+}
+
+/// Every node, and the tree's number, from one snapshot.
+pub(super) async fn load_tree(session: &mut Session) -> Result<(Vec<NodeRow>, u64), Failure> {
+    session
+        .tell("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        .await?;
+    session
+        .begin("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+        .await?;
+    match load_tree_inside(session).await {
+        Ok(tree) => {
+            session.commit().await?;
+            Ok(tree)
+        }
+        Err(failure) => {
+            session.roll_back(&failure).await;
+            Err(failure)
+        }
+    }
+}
+
+async fn load_tree_inside(session: &mut Session) -> Result<(Vec<NodeRow>, u64), Failure> {
+    let sql = format!("SELECT {NODE} FROM merkle ORDER BY prefix");
+    let rows = session.rows(&sql, Vec::new()).await?;
+    let nodes = rows.into_iter().map(row::node).collect::<Result<_, _>>()?;
+    Ok((nodes, value::number(session, TREE_SEQ).await?))
+}

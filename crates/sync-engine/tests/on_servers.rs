@@ -1,0 +1,173 @@
+//! An engine over a real Redis and a real MariaDB, which come and go.
+#![allow(clippy::disallowed_methods)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::*;
+use sync_engine::{Ack, ErrorKind, ItemStatus, SubmitOptions, SyncEngine, SyncEngineConfig};
+use testbed::{MariaDb, RedisServer};
+
+fn on(redis: &RedisServer, sql: &str, dir: &std::path::Path) -> SyncEngineConfig {
+    SyncEngineConfig {
+        redis_url: Some(redis.url().into()),
+        sql_url: Some(sql.into()),
+        wal_path: Some(dir.join("wal.db")),
+        node_id: Some("node".into()),
+        batch_flush_ms: 10,
+        redis_timeout_ms: 500,
+        redis_response_timeout_ms: 500,
+        ..Default::default()
+    }
+}
+
+async fn eventually(what: &str, engine: &SyncEngine, holds: impl AsyncFn(&SyncEngine) -> bool) {
+    for _ in 0..400 {
+        if holds(engine).await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("not within 20 s: {what}; {:?}", engine.health_check().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_reaches_every_tier_and_leaves_them_again() {
+    let (redis, mariadb, dir) = (
+        RedisServer::start().unwrap(),
+        MariaDb::start().unwrap(),
+        tempfile::tempdir().unwrap(),
+    );
+    let sql = mariadb.fresh_database().unwrap();
+    let engine = started(on(&redis, &sql, dir.path())).await;
+    engine
+        .submit_acked(item("a.b", "one"), Ack::Stored)
+        .await
+        .unwrap();
+    flushed(&engine).await;
+    let everywhere = ItemStatus::Synced {
+        in_l1: true,
+        in_l2: true,
+        in_l3: true,
+    };
+    assert_eq!(engine.status("a.b").await.unwrap(), everywhere);
+    engine
+        .submit_with(item("a.b", "two"), SubmitOptions::durable())
+        .await
+        .unwrap();
+    flushed(&engine).await;
+    assert_eq!(
+        engine.status("a.b").await.unwrap(),
+        ItemStatus::Synced {
+            in_l1: true,
+            in_l2: false,
+            in_l3: true
+        },
+        "no stale copy stays in Redis"
+    );
+    assert!(engine.delete("a.b").await.unwrap());
+    flushed(&engine).await;
+    assert_eq!(engine.status("a.b").await.unwrap(), ItemStatus::Missing);
+    assert!(engine.verify_filter().await.unwrap().root_is_honest);
+    engine.shutdown().await;
+    let engine = started(on(&redis, &sql, dir.path())).await;
+    assert_eq!(text(&engine, "a.b").await, None);
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_go_on_while_the_archive_is_away_even_across_a_restart() {
+    let (redis, mariadb, dir) = (
+        RedisServer::start().unwrap(),
+        MariaDb::start().unwrap(),
+        tempfile::tempdir().unwrap(),
+    );
+    let sql = mariadb.fresh_database().unwrap();
+    let engine = started(on(&redis, &sql, dir.path())).await;
+    engine.submit(item("before", "1")).await.unwrap();
+    flushed(&engine).await;
+    mariadb.kill().unwrap();
+    for n in 0..200 {
+        engine
+            .submit(item(&format!("during.{n}"), "2"))
+            .await
+            .unwrap();
+    }
+    assert_eq!(text(&engine, "during.7").await.as_deref(), Some("2"));
+    let unknown = engine.get("never.heard.of").await.unwrap_err();
+    assert_eq!(
+        unknown.kind(),
+        ErrorKind::Unavailable,
+        "an outage is not an absence: {unknown}"
+    );
+    let report = engine.shutdown().await;
+    assert_eq!(report.unstored, 0);
+    assert!(report.logged >= 200, "{report:?}");
+
+    // The archive is still away: the engine starts on its log.
+    let engine = started(on(&redis, &sql, dir.path())).await;
+    assert_eq!(text(&engine, "during.7").await.as_deref(), Some("2"));
+    engine.submit(item("during.restart", "3")).await.unwrap();
+    mariadb.restart().unwrap();
+    eventually("everything is stored", &engine, async |engine| {
+        engine.force_flush().await.is_ok()
+    })
+    .await;
+    assert_eq!(engine.count_prefix("during.").await.unwrap(), 201);
+    assert_eq!(text(&engine, "before").await.as_deref(), Some("1"));
+    eventually(
+        "the filter and the tree are checked",
+        &engine,
+        async |engine| {
+            engine
+                .verify_filter()
+                .await
+                .is_ok_and(|v| v.root_is_honest && v.rows == 202)
+        },
+    )
+    .await;
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_redis_holds_nobody_up_and_serves_nothing_old_when_it_is_back() {
+    let (redis, dir) = (RedisServer::start().unwrap(), tempfile::tempdir().unwrap());
+    let sql = format!("sqlite:{}", dir.path().join("l3.db").display());
+    let small_l1 = SyncEngineConfig {
+        l1_max_bytes: 256 << 10,
+        ..on(&redis, &sql, dir.path())
+    };
+    let engine = started(small_l1).await;
+    for n in 0..500 {
+        engine.submit(item(&format!("k.{n}"), "old")).await.unwrap();
+    }
+    flushed(&engine).await;
+    redis.pause().unwrap();
+    let began = std::time::Instant::now();
+    for n in 0..500 {
+        engine.submit(item(&format!("k.{n}"), "new")).await.unwrap();
+    }
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "writers do not wait for Redis"
+    );
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    redis.resume().unwrap();
+    // Enough others to push the keys out of L1.
+    let filler = "x".repeat(2_000);
+    for n in 0..300 {
+        engine
+            .submit(item(&format!("filler.{n}"), &filler))
+            .await
+            .unwrap();
+    }
+    for n in 0..500 {
+        assert_eq!(
+            text(&engine, &format!("k.{n}")).await.as_deref(),
+            Some("new"),
+            "k.{n}"
+        );
+    }
+    engine.shutdown().await;
+}
