@@ -126,7 +126,7 @@ pub struct Verdict {
 /// A write that the archive keeps does not wait for a cache that is down: the cache is marked stale for its key instead.
 /// A write that only the cache keeps does wait.
 pub fn settle(flight: &Flight, health: Health, archive: Outcome, cache: Outcome) -> Verdict {
-    let mut done = Due::none();
+    let mut done = flight.spared;
     if archive == Outcome::Done {
         done = done.union(Due::ARCHIVE);
     }
@@ -152,6 +152,7 @@ mod tests {
         Flight {
             stored: Stored::Live(SyncItem::new("k", vec![1]).with_options(options)),
             due: Due::ARCHIVE.union(Due::CACHE),
+            spared: Due::none(),
             pos: Some(0),
             cache_until: None,
         }

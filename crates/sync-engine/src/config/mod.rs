@@ -133,6 +133,27 @@ impl SyncEngineConfig {
         self.check_shares()
     }
 
+    /// These settings with the *live* ones of `new`: what a running engine can follow.
+    pub fn with_live_of(&self, new: Self) -> Self {
+        let started = self.clone();
+        Self {
+            redis_url: started.redis_url,
+            redis_prefix: started.redis_prefix,
+            sql_url: started.sql_url,
+            node_id: started.node_id,
+            wal_path: started.wal_path,
+            wal_drain_batch_size: started.wal_drain_batch_size,
+            cuckoo_warmup_batch_size: started.cuckoo_warmup_batch_size,
+            merkle_calc_enabled: started.merkle_calc_enabled,
+            enable_cdc_stream: started.enable_cdc_stream,
+            cdc_stream_maxlen: started.cdc_stream_maxlen,
+            redis_timeout_ms: started.redis_timeout_ms,
+            redis_response_timeout_ms: started.redis_response_timeout_ms,
+            sql_write_concurrency: started.sql_write_concurrency,
+            ..new
+        }
+    }
+
     /// The acknowledgement level in force.
     pub fn ack(&self) -> Ack {
         match (self.ack, &self.wal_path) {

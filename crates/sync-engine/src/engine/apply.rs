@@ -84,7 +84,12 @@ impl Core {
         let mut applied = Applied::default();
         let (fit, repeats) = self.sort_out(writes, &mut applied);
         applied.kept += repeats;
-        for part in portions(fit) {
+        let weight_max = match self.cache.is_configured() {
+            // They pass through L1: a part that does not fit there would exceed its cap.
+            true => self.budget.limit() / 4,
+            false => usize::MAX,
+        };
+        for part in portions(fit, weight_max) {
             let (taken, kept) = self.apply_part(part, relay).await?;
             applied.taken += taken;
             applied.kept += kept;
@@ -132,10 +137,26 @@ impl Core {
     ) -> Result<(usize, usize), StorageError> {
         let weight = match self.cache.is_configured() {
             // With a cache they pass through L1 on their way to it.
-            true => part.iter().map(L1::weight_of).sum(),
+            true => part.iter().map(L1::weight_of).sum::<usize>(),
             false => 0,
         };
         let permit = self.admit(weight).await?;
+        let core = self.clone();
+        // What the archive has taken must reach L1 too, whether the caller waits for it or not.
+        let work = async move {
+            let merged = core.merge_part(part, relay).await;
+            drop(permit);
+            merged
+        };
+        let merged = self.to_the_end("apply", work).await;
+        merged.unwrap_or_else(|| Err(Self::ended("apply")))
+    }
+
+    async fn merge_part(
+        self: &Arc<Self>,
+        part: Vec<Stored>,
+        relay: Relay,
+    ) -> Result<(usize, usize), StorageError> {
         // Before anything is merged, so that no later local write of these keys gets a smaller stamp.
         part.iter().for_each(|stored| self.observe(stored));
         let writes: Vec<ArchiveWrite> = part
@@ -155,7 +176,6 @@ impl Core {
             .filter(|(_, d)| **d != Decision::Keep)
             .map(|(write, d)| (write.stored, *d));
         self.enter_applied(changed.collect(), relay);
-        drop(permit);
         Ok((taken, kept))
     }
 
@@ -185,13 +205,14 @@ impl Core {
 }
 
 /// Cuts the writes into parts of one commit each.
-fn portions(writes: Vec<Stored>) -> Vec<Vec<Stored>> {
+fn portions(writes: Vec<Stored>, weight_max: usize) -> Vec<Vec<Stored>> {
+    let bytes_max = weight_max.min(COMMIT_BYTES_MAX);
     let mut parts: Vec<Vec<Stored>> = Vec::new();
     let mut bytes = 0usize;
     for stored in writes {
-        let size = stored.size_bytes();
+        let size = L1::weight_of(&stored);
         match parts.last_mut() {
-            Some(part) if part.len() < COMMIT_RECORDS_MAX && bytes + size <= COMMIT_BYTES_MAX => {
+            Some(part) if part.len() < COMMIT_RECORDS_MAX && bytes + size <= bytes_max => {
                 bytes += size;
                 part.push(stored);
             }

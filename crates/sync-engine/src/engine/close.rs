@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::core::Core;
 use super::{EngineState, SyncEngine};
 use crate::env::timeout;
-use crate::error::StorageError;
+use crate::error::{StorageError, Tier};
 use crate::l3::ArchiveStore;
 use crate::limits::SHUTDOWN_PATIENCE;
 
@@ -26,15 +26,23 @@ impl SyncEngine {
     /// on an engine that never started, does nothing.
     pub async fn shutdown(&self) -> ShutdownReport {
         let _one = self.lifecycle.lock().await;
+        if self.state() == EngineState::ShuttingDown {
+            // An earlier caller went away; what it began goes on.
+            self.run().await;
+        }
         let running = self.state().is_ready();
         let Some(core) = self.core.get().filter(|_| running) else {
             self.state.send_replace(EngineState::Stopped);
             return ShutdownReport::default();
         };
         self.state.send_replace(EngineState::ShuttingDown);
-        let report = core.close().await;
-        self.state.send_replace(EngineState::Stopped);
-        report
+        let (closing, state) = (core.clone(), self.state.clone());
+        let close = async move {
+            let report = closing.close().await;
+            state.send_replace(EngineState::Stopped);
+            report
+        };
+        core.to_the_end("shutdown", close).await.unwrap_or_default()
     }
 }
 
@@ -69,7 +77,13 @@ impl Core {
     async fn store_the_rest(self: &Arc<Self>) -> Result<(), StorageError> {
         let until = self.env.monotonic() + SHUTDOWN_PATIENCE;
         loop {
-            let Err(error) = self.flush_until_clean().await else {
+            let left = until.saturating_sub(self.env.monotonic());
+            let Err(error) = timeout(&*self.env, left, self.flush_until_clean())
+                .await
+                .unwrap_or_else(|elapsed| {
+                    Err(StorageError::unavailable(Tier::Archive, "store", elapsed))
+                })
+            else {
                 return Ok(());
             };
             // The log keeps it: no reason to hold up the shutdown.
@@ -93,7 +107,10 @@ impl Core {
             rounds.borrow_and_update();
             let keys = self.queue.take();
             if !keys.is_empty() {
-                let failed = self.flush(keys).await.error;
+                let core = self.clone();
+                let flush = async move { core.flush(keys).await };
+                let flushed = self.to_the_end("flush", flush).await;
+                let failed = flushed.ok_or_else(|| Self::ended("flush"))?.error;
                 // A cache that is down holds up only what it alone keeps.
                 if let Some(error) = failed.filter(|_| !self.parked.lock().is_empty()) {
                     return Err(error);
@@ -117,12 +134,19 @@ impl Core {
     }
 
     async fn close_archive(&self, all_stored: bool) -> Result<(), StorageError> {
-        if self.archive.is_configured() {
-            self.persist_generation(all_stored && self.stale.len() == 0)
-                .await?;
-            self.save_filter().await?;
-            self.archive.raise_clock_bound(self.clock.last()).await?;
-        }
-        Ok(self.archive.close().await?)
+        let noted = match self.archive.is_configured() {
+            true => self.note_the_stop(all_stored).await,
+            false => Ok(()),
+        };
+        // Also when that failed: nobody else must be kept out of the files.
+        self.archive.close().await?;
+        noted
+    }
+
+    async fn note_the_stop(&self, all_stored: bool) -> Result<(), StorageError> {
+        self.persist_generation(all_stored && self.stale.len() == 0)
+            .await?;
+        self.save_filter().await?;
+        Ok(self.archive.raise_clock_bound(self.clock.last()).await?)
     }
 }

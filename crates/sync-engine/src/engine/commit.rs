@@ -1,7 +1,7 @@
 //! Writing to the archive: rows and tree in one transaction, decided by the one merge function.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -18,6 +18,22 @@ use crate::merkle::tree::{Tree, TreeJob};
 /// Tries after the tree turned out to be outdated: only other engines on the same database can cause more than one.
 const TRIES: u32 = 5;
 
+/// A commit under way, counted at both ends.
+struct UnderWay<'a>(&'a AtomicU64);
+
+impl<'a> UnderWay<'a> {
+    fn begin(commits: &'a AtomicU64) -> Self {
+        commits.fetch_add(1, Ordering::SeqCst);
+        Self(commits)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 /// What the planner leaves behind for the time after the transaction.
 #[derive(Default)]
 struct Planned {
@@ -32,7 +48,8 @@ impl Core {
         writes: &[ArchiveWrite],
     ) -> Result<Vec<Decision>, ArchiveError> {
         let _order = self.commit_order.lock().await;
-        for write in writes {
+        // Only over a live row: that one is in the filter already.
+        for write in writes.iter().filter(|write| !write.only_over_live) {
             // Before the rows can be seen, so that the filter never denies one.
             self.filter.insert(write.stored.key());
         }
@@ -53,7 +70,10 @@ impl Core {
         let records: Vec<Stored> = writes.iter().map(|w| w.stored.clone()).collect();
         let planned = Arc::new(Mutex::new(Planned::default()));
         let planner = self.planner(writes, planned.clone());
-        let result = self.archive.commit(records, planner).await;
+        let result = {
+            let _under_way = UnderWay::begin(&self.commits);
+            self.archive.commit(records, planner).await
+        };
         if let Err(error) = result {
             // Unknown outcome: what the archive holds now must be read again before the next plan is made.
             self.tree_outdated.store(true, Ordering::Release);

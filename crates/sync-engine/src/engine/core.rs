@@ -46,6 +46,8 @@ pub(crate) struct Core {
     /// Keys whose tier is down; they are queued again when it may be back.
     pub parked: Mutex<Vec<Key>>,
     pub budget: Arc<Budget>,
+    /// Bounds the records in the log.
+    pub log_budget: Arc<Budget>,
     pub wal: Arc<dyn Wal>,
     pub outstanding: Mutex<Outstanding>,
     pub cache: GuardedCache,
@@ -55,12 +57,15 @@ pub(crate) struct Core {
     pub generation: AtomicU32,
     /// The life of the cache's server that the generation speaks of.
     pub cache_life: Mutex<Option<Arc<str>>>,
+    pub generation_persisted: AtomicU32,
     pub archive: GuardedArchive,
     /// Whether the archive has been opened; it may have been down at the start.
     pub archive_open: AtomicBool,
     pub tree: RwLock<Tree>,
     /// Whether a commit with an unknown outcome left the tree in memory behind the one in the archive.
     pub tree_outdated: AtomicBool,
+    /// Commits begun and ended: odd while one is under way.
+    pub commits: AtomicU64,
     /// One commit at a time: a plan must be made on the tree that the commit before left.
     pub commit_order: tokio::sync::Mutex<()>,
     pub filter: FilterManager,
@@ -117,6 +122,29 @@ impl Core {
         }
     }
 
+    /// Runs `work` to its end, also when the caller goes away half way. `None`: the engine's tasks have ended.
+    pub(super) async fn to_the_end<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let (done, result) = tokio::sync::oneshot::channel();
+        let work = async move {
+            // The caller may have gone; what was done stands all the same.
+            done.send(work.await).ok();
+        };
+        self.env.spawn(name, Box::pin(work));
+        result.await.ok()
+    }
+
+    /// The engine's tasks have ended under a call.
+    pub(super) fn ended(op: &'static str) -> StorageError {
+        StorageError::Closed {
+            state: super::EngineState::Stopped,
+            op,
+        }
+    }
+
     /// Whether the cache may be asked about this key.
     pub(super) fn cache_is_believed(&self, key: &Key) -> bool {
         self.archive_open.load(Ordering::Acquire)
@@ -137,6 +165,13 @@ impl Core {
         }
     }
 
+    /// Records in the log: those that are needed, and those behind the oldest of them.
+    pub(super) fn logged(&self) -> usize {
+        let (_, next) = self.wal.bounds();
+        let records = next.saturating_sub(self.outstanding.lock().floor());
+        usize::try_from(records).unwrap_or(usize::MAX)
+    }
+
     /// Log positions that need no more keeping.
     pub(super) fn release_positions(&self, positions: impl IntoIterator<Item = WalPos>) {
         if !self.wal.is_durable() {
@@ -153,6 +188,7 @@ impl Core {
         };
         if let Some(floor) = floor {
             self.wal.free_below(floor);
+            self.log_budget.freed();
         }
     }
 
@@ -168,6 +204,7 @@ impl Core {
         self.l1.set_limits(l1_limits(&config));
         self.queue.set_limits(batch_limits(&config));
         self.budget.set_limit(config.dirty_bytes_max());
+        self.log_budget.set_limit(log_limit(&config));
         *self.live.write() = Arc::new(config);
     }
 
@@ -175,6 +212,12 @@ impl Core {
     pub(super) fn observe(&self, stored: &Stored) {
         self.clock.observe(stored.stamp().time);
     }
+}
+
+/// Most records in the log.
+pub(super) fn log_limit(config: &SyncEngineConfig) -> usize {
+    let max = config.wal_max_items.unwrap_or(u64::MAX);
+    usize::try_from(max).unwrap_or(usize::MAX)
 }
 
 pub(super) fn l1_limits(config: &SyncEngineConfig) -> L1Limits {

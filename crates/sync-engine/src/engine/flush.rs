@@ -60,6 +60,7 @@ impl Core {
             return Flushed::default();
         }
         let health = self.health();
+        let flights: Vec<Flight> = flights.into_iter().map(|f| self.lighten(f)).collect();
         let plan = plan::plan(&flights, health, self.now_ms());
         let (archive, cache) =
             futures_util::future::join(self.flush_archive(&plan), self.flush_cache(&plan)).await;
@@ -70,6 +71,7 @@ impl Core {
         let asked = (Tier::Cache, health.cache, wanted(Due::CACHE));
         let (cache, _) = outcome(cache, asked, &mut error);
         let freed = self.settle_all(&flights, health, (archive, cache));
+        self.yield_to_archive(&plan, &decisions);
         self.publish_all(&plan, &decisions, &flights, freed);
         self.metrics.batches.increment(1);
         self.metrics.flushed.increment(flights.len() as u64);
@@ -81,6 +83,19 @@ impl Core {
         }
         self.settled();
         Flushed { error }
+    }
+
+    /// Spares the archive a cache-only write of a key that it does not have. Flights of one key follow each other, so no
+    /// earlier write of it is on its way there.
+    fn lighten(&self, mut flight: Flight) -> Flight {
+        let needless = !flight.stored.is_archived()
+            && flight.due.contains(Due::ARCHIVE)
+            && !self.filter.may_contain(flight.stored.key());
+        if needless {
+            flight.due = flight.due.remove(Due::ARCHIVE);
+            flight.spared = Due::ARCHIVE;
+        }
+        flight
     }
 
     async fn flush_archive(
@@ -108,6 +123,9 @@ impl Core {
         }
         // What was confirmed, this life of the server has confirmed.
         self.follow_cache_life();
+        // Still under the lock: a repair that came in between would take out what was just written.
+        let put = plan.cache_put.iter().map(|write| write.stored.key());
+        self.stale.forget(put.chain(&plan.cache_remove));
         Ok(())
     }
 
@@ -118,16 +136,18 @@ impl Core {
         health: plan::Health,
         outcome: (Outcome, Outcome),
     ) -> Vec<Option<WalPos>> {
-        let verdict = |flight| plan::settle(flight, health, outcome.0, outcome.1);
-        // First of all: once an entry is settled it may leave L1, and then readers ask the cache.
-        self.note_stale(flights.iter().map(|flight| (flight, verdict(flight))));
+        let settle = |flight| plan::settle(flight, health, outcome.0, outcome.1);
+        let verdicts: Vec<plan::Verdict> = flights.iter().map(settle).collect();
+        let missed = flights.iter().zip(&verdicts).filter(|(_, v)| v.cache_stale);
+        // Before anything becomes clean: once it is evicted, readers ask the cache.
+        self.mark_stale(missed.map(|(flight, _)| flight.stored.key().clone()));
         let (mut requeue, mut park) = (Vec::new(), Vec::new());
         let mut freed = Vec::with_capacity(flights.len());
-        for flight in flights {
-            let (key, verdict) = (flight.stored.key(), verdict(flight));
+        for (flight, verdict) in flights.iter().zip(verdicts) {
+            let key = flight.stored.key();
             let settled = self.l1.settle(key, flight.stored.stamp(), verdict.done);
             if settled.requeue {
-                let tier_down = verdict.done != flight.due;
+                let tier_down = verdict.done != flight.due.union(flight.spared);
                 let into = if tier_down { &mut park } else { &mut requeue };
                 into.push(key.clone());
             }
@@ -138,17 +158,20 @@ impl Core {
         freed
     }
 
-    fn note_stale<'a>(&self, verdicts: impl Iterator<Item = (&'a Flight, plan::Verdict)>) {
-        let mut stale = Vec::new();
-        for (flight, verdict) in verdicts {
-            if verdict.cache_stale {
-                stale.push(flight.stored.key().clone());
-            } else if flight.due.contains(Due::CACHE) {
-                self.stale.forget([flight.stored.key()]);
-            }
-        }
-        if !stale.is_empty() && self.stale.note(stale).is_err() {
+    fn mark_stale(&self, keys: impl IntoIterator<Item = Key>) {
+        if self.stale.note(keys).is_err() {
             self.give_up_cache();
+        }
+    }
+
+    /// Lets go of what lost against a row of the archive that L1 does not know: written by another engine.
+    fn yield_to_archive(&self, plan: &FlushPlan, decisions: &[Decision]) {
+        let outcomes = plan.archive.iter().zip(decisions);
+        let lost = outcomes.filter(|(w, d)| **d == Decision::Keep && !w.only_over_live);
+        for (write, _) in lost {
+            let (key, stamp) = (write.stored.key(), write.stored.stamp());
+            self.mark_stale(self.cache.is_configured().then(|| key.clone()));
+            self.l1.remove_clean(key, stamp);
         }
     }
 

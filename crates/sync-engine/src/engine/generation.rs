@@ -9,11 +9,12 @@ use crate::item::key::Key;
 use crate::l2::{CacheStore, Generation};
 use crate::l3::{ArchiveStore, MetaKey};
 
+/// Generations that one run may use: those it begins by giving the cache up are persisted a little later, and after a
+/// crash in between the next run must not begin one of them again.
+const STEP: Generation = 1 << 10;
+
 /// Stale keys repaired at once.
 const REPAIR_KEYS: usize = 1_000;
-
-/// How far a run's generations may grow without a write to the archive: the next run begins above all of them.
-const RUN_STRIDE: Generation = 1 << 10;
 
 /// What is persisted: the generation in force, whether the last stop left nothing stale, and which life of the server it
 /// speaks of.
@@ -45,9 +46,11 @@ impl Persisted {
 
     /// The generation of the run that begins: the same after a clean stop, else one above all of the last run.
     pub(super) fn next_run(self) -> Self {
-        let stride = if self.clean { 0 } else { RUN_STRIDE };
         Self {
-            generation: self.generation.wrapping_add(stride),
+            generation: match self.clean {
+                true => self.generation,
+                false => self.generation.wrapping_add(STEP),
+            },
             clean: false,
             ..self
         }
@@ -64,7 +67,7 @@ impl Core {
         self.stale.clear();
         tracing::warn!(
             generation,
-            "the cache missed too many writes; what it holds is no longer believed"
+            "the cache lost or missed writes; what it holds of archived items is no longer believed"
         );
     }
 
@@ -97,6 +100,18 @@ impl Core {
         Ok(!keys.is_empty())
     }
 
+    /// Persists the generation that giving the cache up has begun.
+    pub(super) async fn keep_generation(&self) -> Result<(), StorageError> {
+        let generation = self.generation();
+        if self.generation_persisted.load(Ordering::Acquire) == generation {
+            return Ok(());
+        }
+        self.persist_generation(false).await?;
+        self.generation_persisted
+            .store(generation, Ordering::Release);
+        Ok(())
+    }
+
     pub(super) async fn persist_generation(&self, clean: bool) -> Result<(), StorageError> {
         let persisted = Persisted {
             generation: self.generation(),
@@ -123,7 +138,7 @@ mod tests {
         };
         assert_eq!(Persisted::from_bytes(&stop(true).to_bytes()), stop(true));
         assert_eq!(stop(true).next_run(), stop(false));
-        assert_eq!(stop(false).next_run().generation, 7 + RUN_STRIDE);
-        assert_eq!(Persisted::from_bytes(b"").next_run().generation, RUN_STRIDE);
+        assert_eq!(stop(false).next_run().generation, 7 + STEP);
+        assert_eq!(Persisted::from_bytes(b"").next_run().generation, STEP);
     }
 }

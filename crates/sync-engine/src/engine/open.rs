@@ -8,7 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use super::builder::Part;
-use super::core::{Core, batch_limits, l1_limits};
+use super::core::{Core, batch_limits, l1_limits, log_limit};
 use super::generation::Persisted;
 use super::identity::Identity;
 use super::keys_filter;
@@ -30,7 +30,10 @@ use crate::guard::cache::GuardedCache;
 use crate::guard::{CircuitConfig, RetryConfig};
 use crate::ingest::admit::Budget;
 use crate::item::clock::Clock;
+use crate::item::decide::{Decision, decide};
+use crate::item::key::Key;
 use crate::item::stamp::HlcTime;
+use crate::item::{Leaf, Stored};
 use crate::l1::L1;
 use crate::l2::CacheStore;
 use crate::l2::absent::AbsentCache;
@@ -41,10 +44,10 @@ use crate::l3::sqlite::SqliteArchive;
 use crate::l3::{ArchiveError, ArchiveStore, MetaKey, Opened};
 use crate::link::RedisTimeouts;
 use crate::merkle::tree::Tree;
-use crate::wal::Wal;
 use crate::wal::absent::AbsentWal;
 use crate::wal::outstanding::Outstanding;
 use crate::wal::sqlite::SqliteWal;
+use crate::wal::{Wal, WalPos};
 
 /// A tier that fails three times in a row is left alone for a second: the batch behind it waits anyway.
 const CIRCUIT: CircuitConfig = CircuitConfig {
@@ -157,15 +160,15 @@ impl SyncEngine {
         let env: SharedEnv = self.parts.env.clone();
         let cache = GuardedCache::new(self.cache(&config)?, CIRCUIT, env.clone());
         let publisher = Publisher::new(self.changes(&config)?);
-        let (first, next) = wal.bounds();
-        let mut outstanding = Outstanding::new(first);
-        outstanding.appended(first..next);
+        // What is in the log is reported when it is replayed.
+        let outstanding = Outstanding::new(wal.bounds().0);
         Ok(Core {
             clock: Clock::new(found.identity.origin(), found.clock_bound),
             l1: L1::new(l1_limits(&config), env.random()),
             queue: Queue::new(batch_limits(&config)),
             parked: Mutex::default(),
             budget: Budget::new(config.dirty_bytes_max()),
+            log_budget: Budget::new(log_limit(&config)),
             wal,
             outstanding: Mutex::new(outstanding),
             cache,
@@ -173,10 +176,12 @@ impl SyncEngine {
             cache_order: tokio::sync::RwLock::new(()),
             generation: AtomicU32::new(0),
             cache_life: Mutex::default(),
+            generation_persisted: AtomicU32::new(0),
             archive,
             filter_saved: AtomicU64::new(found.tree.root().count),
             tree: RwLock::new(found.tree),
             tree_outdated: AtomicBool::new(!found.is_open),
+            commits: AtomicU64::new(0),
             archive_open: AtomicBool::new(found.is_open),
             commit_order: tokio::sync::Mutex::new(()),
             filter: found.filter,
@@ -335,18 +340,24 @@ impl Core {
                 break;
             }
             seen += page.len() as u64;
-            for (at, stored) in page {
+            let archived = self.archived_leaves(&page).await?;
+            for ((at, stored), archived) in page.into_iter().zip(archived) {
                 // Positions that a repair has left empty will never be reported.
-                self.outstanding.lock().void(pos..at);
+                self.outstanding.lock().skip(pos..at);
                 pos = at + 1;
+                self.outstanding.lock().appended(at..pos);
                 self.observe(&stored);
-                self.enter_replayed(stored, at);
+                match decide(archived.as_ref(), &stored.leaf()) {
+                    // Readers must not see it again, not even until it is flushed and loses.
+                    Decision::Keep => self.release_positions([at]),
+                    Decision::Take | Decision::Same => self.enter_replayed(stored, at),
+                }
             }
             if self.l1.dirty_bytes() > self.budget.limit() / 2 {
                 self.flush_until_clean().await?;
             }
         }
-        self.outstanding.lock().void(pos..end);
+        self.outstanding.lock().skip(pos..end);
         if seen > 0 {
             tracing::info!(records = seen, "took back what the write-ahead log held");
         }
@@ -354,6 +365,18 @@ impl Core {
             tracing::error!(%damage, "the write-ahead log was damaged; what could be read was taken back");
         }
         Ok(())
+    }
+
+    /// What the archive has for the keys of a page of the log; nothing while it does not answer.
+    async fn archived_leaves(
+        &self,
+        page: &[(WalPos, Stored)],
+    ) -> Result<Vec<Option<Leaf>>, StorageError> {
+        if !self.archive_is_open() {
+            return Ok(vec![None; page.len()]);
+        }
+        let keys: Vec<Key> = page.iter().map(|(_, s)| s.key().clone()).collect();
+        Ok(self.archive.leaves_of(&keys).await?)
     }
 
     pub(super) fn archive_is_open(&self) -> bool {
@@ -382,7 +405,9 @@ impl Core {
             .await?
             .unwrap_or_default();
         let run = Persisted::from_bytes(&stored).next_run();
-        self.generation.store(run.generation, Ordering::Release);
+        for generation in [&self.generation, &self.generation_persisted] {
+            generation.store(run.generation, Ordering::Release);
+        }
         *self.cache_life.lock() = run.life.clone();
         self.archive
             .set_meta(MetaKey::Generation, run.to_bytes())

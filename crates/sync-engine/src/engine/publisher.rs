@@ -38,6 +38,8 @@ pub(crate) struct Publisher {
     backlog: Mutex<Backlog>,
     wake: Notify,
     dropped: AtomicU64,
+    /// One publication at a time: order is kept, and who comes second knows how the first one ended.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Publisher {
@@ -47,6 +49,7 @@ impl Publisher {
             backlog: Mutex::default(),
             wake: Notify::new(),
             dropped: AtomicU64::new(0),
+            turn: tokio::sync::Mutex::default(),
         }
     }
 
@@ -113,6 +116,7 @@ impl Publisher {
 
     /// Publishes one portion. `Ok(false)`: there was nothing to do.
     pub(super) async fn publish_some(&self, core: &Core) -> Result<bool, crate::cdc::PublishError> {
+        let _turn = self.turn.lock().await;
         let (changes, lost) = self.take();
         if changes.is_empty() && !lost {
             return Ok(false);

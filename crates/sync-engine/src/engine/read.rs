@@ -8,7 +8,7 @@ use crate::error::{Source, StorageError, Tier};
 use crate::item::hash::ContentHash;
 use crate::item::key::Key;
 use crate::item::{Stored, SyncItem};
-use crate::l1::{Due, Entry, Ticket};
+use crate::l1::{Due, Entry, L1, Ticket};
 use crate::l2::{CacheError, CacheStore, Lookup};
 use crate::l3::ArchiveStore;
 
@@ -131,13 +131,21 @@ impl SyncEngine {
             return Ok(ItemStatus::Pending);
         }
         let keys = [key];
-        let in_l2 = match core.cache_is_believed(&keys[0]) {
-            true => core.cache.exist_many(&keys).await?.first() == Some(&true),
-            false => false,
-        };
         let now = core.now_ms();
+        let mut seek = Seek::new(&keys[0], core.l1.ticket(&keys[0]));
+        if core.cache_is_believed(&keys[0])
+            && let Some(lookup) = core.cache.get_many(&keys).await?.pop()
+        {
+            core.take_lookup(&mut seek, lookup);
+        }
+        let cached = seek.found.take();
         let row = core.archive.get_many(&keys).await?.pop().flatten();
-        let in_l3 = row.is_some_and(|row| row.live_at(now).is_some());
+        let in_l3 = row.as_ref().is_some_and(|row| row.live_at(now).is_some());
+        let in_l2 = cached.is_some_and(|(cached, _)| {
+            // What an earlier life of the cache left there counts only if it is what the archive has.
+            let same = row.is_some_and(|row| row.leaf() == cached.leaf());
+            (seek.settled || same || !cached.is_archived()) && cached.live_at(now).is_some()
+        });
         Ok(match in_l1 || in_l2 || in_l3 {
             true => ItemStatus::Synced {
                 in_l1,
@@ -278,6 +286,10 @@ impl Core {
                 self.metrics.garbage_l2.increment(1);
                 tracing::warn!(key = %seek.key, %error, "the cache holds garbage for this key; asking the archive");
             }
+            Lookup::Hit(stored, _) if self.is_from_the_future(&stored) => {
+                self.metrics.garbage_l2.increment(1);
+                tracing::warn!(key = %seek.key, stamp = %stored.stamp(), "the cache holds a record from the far future; asking the archive");
+            }
             Lookup::Hit(stored, generation) => {
                 // What an earlier life of the cache says, the archive may know better.
                 seek.settled = generation >= self.generation() || !self.archive.is_configured();
@@ -286,11 +298,25 @@ impl Core {
         }
     }
 
+    /// Whether a record of the cache has a stamp that this node can neither have issued nor believed. Without an archive
+    /// the clock's bound does not survive a restart, and nothing can be said.
+    fn is_from_the_future(&self, stored: &Stored) -> bool {
+        let drift = i64::try_from(self.config().max_clock_drift_ms).unwrap_or(i64::MAX);
+        let time = stored.stamp().time;
+        self.archive.is_configured()
+            && time > self.clock.last()
+            && time.ms() > self.now_ms().saturating_add(drift)
+    }
+
     async fn seek_in_archive(&self, seeks: &mut [Seek]) -> Result<(), StorageError> {
-        let mut asked: Vec<&mut Seek> = seeks
-            .iter_mut()
-            .filter(|seek| !seek.settled && self.filter.may_contain(&seek.key))
-            .collect();
+        let mut asked = Vec::new();
+        for seek in seeks.iter_mut().filter(|seek| !seek.settled) {
+            match self.filter.may_contain(&seek.key) {
+                true => asked.push(seek),
+                // The filter's word is the archive's: what an earlier life of the cache holds does not stand against it.
+                false => seek.take_row(None),
+            }
+        }
         if asked.is_empty() {
             return Ok(());
         }
@@ -306,9 +332,24 @@ impl Core {
         Ok(())
     }
 
+    /// Puts what was read from the archive into the cache. Through the batch, so that writes of one key to the cache keep
+    /// their order; and only while there is room beside the writes, which have a right to it.
+    fn promote(&self, stored: &Stored) {
+        let held = || self.l1.dirty_bytes();
+        let Some(_room) = self.budget.spare(L1::weight_of(stored), held) else {
+            return;
+        };
+        if self.l1.mark(stored.key(), Due::CACHE) {
+            self.enqueue([(stored.key().clone(), stored.size_bytes())]);
+        }
+    }
+
     /// The answer for one key, now that every tier has been asked.
     fn conclude(&self, seek: Seek) -> Result<Option<SyncItem>, StorageError> {
-        let Some((stored, tier)) = seek.found else {
+        // A tombstone may be what an item that only the cache keeps has left of the row.
+        let known =
+            |(stored, _): &(Stored, Tier)| seek.cache_error.is_none() || stored.item().is_some();
+        let Some((stored, tier)) = seek.found.filter(known) else {
             return match seek.cache_error {
                 // The archive has nothing; but the item may be one that only the cache keeps.
                 Some(error) => Err(StorageError::unavailable(Tier::Cache, "get", error)),
@@ -339,9 +380,8 @@ impl Core {
             .l1
             .fill(entry.stored.clone(), seek.ticket, entry.cache_until)
         {
-            // Through the batch, so that writes of one key to the cache keep their order.
-            if promote && self.l1.mark(&seek.key, Due::CACHE) {
-                self.enqueue([(seek.key.clone(), entry.stored.size_bytes())]);
+            if promote {
+                self.promote(&entry.stored);
             }
             return Ok(self.visible(&entry));
         }

@@ -38,9 +38,9 @@ impl SyncEngine {
             .collect();
         doomed.sort_unstable();
         doomed.dedup();
-        if !doomed.is_empty() {
-            let drafts = doomed.into_iter().map(Draft::Delete).collect();
-            core.accept(drafts, core.config().ack()).await?;
+        let drafts = doomed.into_iter().map(Draft::Delete).collect();
+        for part in core.portions(drafts) {
+            core.accept(part, core.config().ack()).await?;
         }
         Ok(existed)
     }

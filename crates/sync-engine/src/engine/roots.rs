@@ -183,6 +183,7 @@ impl SyncEngine {
     pub async fn verify_filter(&self) -> Result<Verification, StorageError> {
         let core = self.core("verify_filter")?;
         let _order = core.commit_order.lock().await;
+        core.reload_tree_if_outdated().await?;
         let (mut seen, mut found) = (Aggregate::default(), Verification::default());
         let mut range = KeyRange::all();
         loop {

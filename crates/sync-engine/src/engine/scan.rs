@@ -1,6 +1,7 @@
 //! Ranges of keys: what L3 has, with what L1 has not stored yet laid over it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use super::SyncEngine;
 use super::core::Core;
@@ -9,6 +10,9 @@ use crate::item::key::Key;
 use crate::item::{Stored, SyncItem};
 use crate::l3::{ArchiveStore, KeyRange};
 use crate::limits::{SCAN_BYTES, SCAN_ROWS};
+
+/// Counts that may be spoilt by commits before these are made to wait.
+const COUNT_TRIES: u32 = 3;
 
 impl SyncEngine {
     /// Up to `limit` items whose keys begin with `prefix`, in the order of their keys' bytes. Every character of the
@@ -61,24 +65,18 @@ impl SyncEngine {
     /// `Unavailable` when the archive cannot be asked.
     pub async fn count_prefix(&self, prefix: &str) -> Result<u64, StorageError> {
         let core = self.core("count_prefix")?;
-        let (range, now) = (KeyRange::prefix(prefix.as_bytes()), core.now_ms());
-        if core.dirty_under(prefix).is_empty() {
-            return Ok(core.archive.count_live(&range, now).await?);
+        for _ in 0..COUNT_TRIES {
+            let before = core.commits.load(Ordering::SeqCst);
+            let count = core.count_live(prefix).await?;
+            let after = core.commits.load(Ordering::SeqCst);
+            // Odd: a commit was under way.
+            if before == after && before.is_multiple_of(2) {
+                return Ok(count);
+            }
         }
-        // Nothing is committed between the count and the rows that correct it.
+        // Commits come too quickly: they wait for one count.
         let _order = core.commit_order.lock().await;
-        let dirty = core.dirty_under(prefix);
-        let keys: Vec<Key> = dirty.keys().cloned().collect();
-        let mut count = core.archive.count_live(&range, now).await?;
-        let rows = core.archive.get_many(&keys).await?;
-        for (stored, row) in dirty.values().zip(rows) {
-            let was = row.is_some_and(|row| row.live_at(now).is_some());
-            let is = stored.live_at(now).is_some();
-            count = count
-                .saturating_add(u64::from(is))
-                .saturating_sub(u64::from(was));
-        }
-        Ok(count)
+        core.count_live(prefix).await
     }
 
     /// How many items L3 and the writes on their way to it hold.
@@ -135,10 +133,34 @@ impl Core {
     /// Writes under the prefix that the archive may not have yet, by key.
     fn dirty_under(&self, prefix: &str) -> BTreeMap<Key, Stored> {
         let dirty = self.l1.prefix_dirty(prefix).into_iter();
-        let archived = dirty.filter(|entry| entry.stored.is_archived());
-        archived
-            .map(|entry| (entry.stored.key().clone(), entry.stored))
+        let as_archived = dirty.map(|entry| match entry.stored.is_archived() {
+            true => entry.stored,
+            // It takes away what the archive has.
+            false => Stored::Tombstone {
+                key: entry.stored.key().clone(),
+                stamp: entry.stored.stamp(),
+            },
+        });
+        as_archived
+            .map(|stored| (stored.key().clone(), stored))
             .collect()
+    }
+
+    /// The count, right if no commit comes in between its questions.
+    async fn count_live(&self, prefix: &str) -> Result<u64, StorageError> {
+        let dirty = self.dirty_under(prefix);
+        let now = self.now_ms();
+        let range = KeyRange::prefix(prefix.as_bytes());
+        let mut count = self.archive.count_live(&range, now).await?;
+        let keys: Vec<Key> = dirty.keys().cloned().collect();
+        for (stored, row) in dirty.values().zip(self.archive.get_many(&keys).await?) {
+            let was = row.is_some_and(|row| row.live_at(now).is_some());
+            let is = stored.live_at(now).is_some();
+            count = count
+                .saturating_add(u64::from(is))
+                .saturating_sub(u64::from(was));
+        }
+        Ok(count)
     }
 
     async fn page(

@@ -10,6 +10,7 @@ use crate::error::StorageError;
 use crate::guard::CircuitState;
 use crate::item::Stored;
 use crate::item::decide::Decision;
+use crate::l1::L1;
 use crate::l2::CacheStore;
 use crate::l3::ArchiveStore;
 
@@ -21,6 +22,9 @@ const PING_EVERY: u64 = 8;
 
 /// Expired items turned into tombstones at once.
 const SWEEP_ITEMS: usize = 1_000;
+
+/// A tombstone weighs less than half of this, whatever its key: that many at once fit half of the budget.
+const SWEEP_BYTES_EACH: usize = 4096;
 
 impl Core {
     /// Rounds until the engine stops.
@@ -55,6 +59,10 @@ impl Core {
                 self.tend_tree_for_a_while().await,
             );
             Self::report("persisting the clock", self.persist_clock().await);
+            Self::report(
+                "persisting the cache's generation",
+                self.keep_generation().await,
+            );
         }
         self.update_gauges();
     }
@@ -85,12 +93,21 @@ impl Core {
 
     /// Turns items past their end into tombstones, with the stamp that every node derives for them.
     pub(super) async fn sweep_expired(self: &Arc<Self>) -> Result<(), StorageError> {
+        let items = SWEEP_ITEMS
+            .min(self.budget.limit() / SWEEP_BYTES_EACH)
+            .max(1);
         loop {
-            let expired = self.archive.expired(self.now_ms(), SWEEP_ITEMS).await?;
+            let expired = self.archive.expired(self.now_ms(), items).await?;
             if expired.is_empty() {
                 return Ok(());
             }
             let writes: Vec<ArchiveWrite> = expired.iter().map(expiry_of).collect();
+            // With a cache, the tombstones pass through L1 on their way to it.
+            let weight = writes.iter().map(|w| L1::weight_of(&w.stored)).sum();
+            let room = self.budget.spare(weight, || self.l1.dirty_bytes());
+            if room.is_none() && self.cache.is_configured() {
+                return Ok(());
+            }
             let decisions = self.commit(&writes).await?;
             let taken = writes
                 .into_iter()
@@ -99,7 +116,7 @@ impl Core {
             let taken: Vec<(Stored, Decision)> =
                 taken.map(|(write, d)| (write.stored, *d)).collect();
             self.metrics.expired.increment(taken.len() as u64);
-            let full = expired.len() == SWEEP_ITEMS;
+            let full = expired.len() == items;
             // Every node does this for itself: nothing is published.
             self.enter_applied(taken, Relay::No);
             if !full {
@@ -154,6 +171,7 @@ impl Core {
     ) {
         while settings.changed().await.is_ok() {
             let config = settings.borrow_and_update().clone();
+            let config = self.config().with_live_of(config);
             match config.validate() {
                 Ok(()) => self.apply_config(config),
                 Err(error) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::SyncEngine;
 use super::core::Core;
 use crate::env::timeout;
-use crate::error::StorageError;
+use crate::error::{StorageError, Tier};
 use crate::ingest::admit::{self, Permit, Refused};
 use crate::ingest::pressure::BackpressureLevel;
 use crate::item::key::Key;
@@ -78,10 +78,22 @@ impl SyncEngine {
             }
         }
         core.metrics.refused.increment(result.errors.len() as u64);
-        for part in portions(drafts, core.budget.limit()) {
+        let mut parts = core.portions(drafts).into_iter();
+        while let Some(part) = parts.next() {
             let accepted = part.len();
-            core.accept(part, config.ack()).await?;
-            result.succeeded += accepted;
+            let keys: Vec<Key> = part.iter().map(|draft| draft.key().clone()).collect();
+            match core.accept(part, config.ack()).await {
+                Ok(_) => result.succeeded += accepted,
+                Err(error) if result.succeeded == 0 => return Err(error),
+                Err(error) => {
+                    // What was acknowledged before stands, so the rest is reported beside it.
+                    let (error, rest) = (Arc::new(error), parts.flatten());
+                    let refused = keys.into_iter().chain(rest.map(|d| d.key().clone()));
+                    let shared = |key| (key, StorageError::Shared(error.clone()));
+                    result.errors.extend(refused.map(shared));
+                    break;
+                }
+            }
         }
         result.failed = result.errors.len();
         Ok(result)
@@ -95,6 +107,13 @@ pub(super) enum Draft {
 }
 
 impl Draft {
+    fn key(&self) -> &Key {
+        match self {
+            Self::Put(item) => &item.object_id,
+            Self::Delete(key) => key,
+        }
+    }
+
     fn weight(&self) -> usize {
         match self {
             Self::Put(item) => L1::weight_of(&Stored::Live(item.clone())),
@@ -118,9 +137,10 @@ impl Draft {
     }
 }
 
-/// Cuts a big call into parts that fit the budget each.
-fn portions(drafts: Vec<Draft>, budget: usize) -> Vec<Vec<Draft>> {
-    let (part_bytes, part_count) = (budget / 4, 10_000);
+/// Most writes that enter together.
+const PART_WRITES_MAX: usize = 10_000;
+
+fn portions(drafts: Vec<Draft>, part_bytes: usize, part_count: usize) -> Vec<Vec<Draft>> {
     let mut parts: Vec<Vec<Draft>> = Vec::new();
     let mut bytes = 0usize;
     for draft in drafts {
@@ -140,6 +160,12 @@ fn portions(drafts: Vec<Draft>, budget: usize) -> Vec<Vec<Draft>> {
 }
 
 impl Core {
+    /// Cuts a big call into parts that fit the budgets each.
+    pub(super) fn portions(&self, drafts: Vec<Draft>) -> Vec<Vec<Draft>> {
+        let count = self.log_budget.limit().min(PART_WRITES_MAX);
+        portions(drafts, self.budget.limit() / 4, count)
+    }
+
     async fn put(self: &Arc<Self>, item: SyncItem, ack: Ack) -> Result<Stamp, StorageError> {
         let config = self.config();
         admit::check(&item, &self.rules(&config))
@@ -154,7 +180,12 @@ impl Core {
         ack: Ack,
     ) -> Result<Stamp, StorageError> {
         let weight = drafts.iter().map(Draft::weight).sum();
+        self.check_ack(ack)?;
         let permit = self.admit(weight).await?;
+        let logging = match self.wal.is_durable() {
+            true => Some(self.admit_to_log(drafts.len()).await?),
+            false => None,
+        };
         let mut stamp = self.clock.reserve(self.now_ms(), drafts.len() as u64);
         let first = stamp;
         let mut records = Vec::with_capacity(drafts.len());
@@ -171,7 +202,7 @@ impl Core {
             Ack::Queued | Ack::Logged => Vec::new(),
         };
         if self.wal.is_durable() {
-            self.log_and_enter(records, permit).await?;
+            self.log_and_enter(records, (permit, logging)).await?;
         } else {
             // No await between stamp and L1: a dropped caller leaves nothing half done.
             self.enter(records, 0);
@@ -181,6 +212,22 @@ impl Core {
             self.wait_stored(awaited).await?;
         }
         Ok(first)
+    }
+
+    /// An acknowledgement that this engine cannot give is refused before anything is written.
+    fn check_ack(&self, ack: Ack) -> Result<(), StorageError> {
+        let unable = |tier, why| Err(StorageError::unavailable(tier, "submit", Unable(why)));
+        match ack {
+            Ack::Logged if !self.wal.is_durable() => unable(
+                Tier::Wal,
+                "Ack::Logged was asked for, and no wal_path is configured",
+            ),
+            Ack::Stored if !self.archive.is_configured() => unable(
+                Tier::Archive,
+                "Ack::Stored was asked for, and no sql_url is configured",
+            ),
+            Ack::Queued | Ack::Logged | Ack::Stored => Ok(()),
+        }
     }
 
     fn count(&self, records: &[Stored]) {
@@ -205,10 +252,17 @@ impl Core {
                 op: "submit",
             },
         })?;
-        match timeout(&*self.env, WRITE_PATIENCE, self.room_in_wal()).await {
-            Ok(()) => Ok(permit),
-            Err(_) => Err(self.overloaded("the write-ahead log has reached wal_max_items")),
-        }
+        Ok(permit)
+    }
+
+    /// Waits for room in the log, up to a limit.
+    async fn admit_to_log(&self, records: usize) -> Result<Permit, StorageError> {
+        let held = || self.logged();
+        let permit = self
+            .log_budget
+            .take(&*self.env, records, WRITE_PATIENCE, held)
+            .await;
+        permit.map_err(|_| self.overloaded("the write-ahead log has reached wal_max_items"))
     }
 
     fn overloaded(&self, what: &'static str) -> StorageError {
@@ -219,43 +273,23 @@ impl Core {
         }
     }
 
-    async fn room_in_wal(&self) {
-        let mut flushed = self.flushed.subscribe();
-        while self.wal_is_full() {
-            if flushed.changed().await.is_err() {
-                return;
-            }
-        }
-    }
-
-    fn wal_is_full(&self) -> bool {
-        let max = self.config().wal_max_items;
-        max.is_some_and(|max| self.wal.is_durable() && self.outstanding.lock().len() >= max)
-    }
-
     /// Logs the records and lets them into L1. Goes on to the end when the caller is dropped, so that no record stays
     /// in the log that L1 does not know of.
     async fn log_and_enter(
         self: &Arc<Self>,
         records: Vec<Stored>,
-        permit: Permit,
+        permits: (Permit, Option<Permit>),
     ) -> Result<(), StorageError> {
-        let (done, result) = tokio::sync::oneshot::channel();
         let core = self.clone();
         let work = async move {
             let logged = core.wal.append(records.clone()).await;
             let logged = logged.map(|first| core.enter(records, first));
-            drop(permit);
-            // The caller may have gone; the write stands all the same.
-            done.send(logged).ok();
+            drop(permits);
+            logged
         };
-        self.env.spawn("log", Box::pin(work));
-        match result.await {
-            Ok(logged) => Ok(logged?),
-            Err(_) => Err(StorageError::Closed {
-                state: super::EngineState::Stopped,
-                op: "submit",
-            }),
+        match self.to_the_end("log", work).await {
+            Some(logged) => Ok(logged?),
+            None => Err(Self::ended("submit")),
         }
     }
 
@@ -267,7 +301,7 @@ impl Core {
         }
         let (mut queued, mut freed) = (Vec::new(), Vec::new());
         for (pos, stored) in (first..end).zip(records) {
-            let (due, cache_until) = (self.due(&stored), self.cache_until(&stored));
+            let (due, cache_until) = (self.due(), self.cache_until(&stored));
             let (key, size) = (stored.key().clone(), stored.size_bytes());
             let written = self.l1.write(stored, due, pos, cache_until);
             if written.enqueue {
@@ -283,7 +317,7 @@ impl Core {
 
     /// As [`Core::enter`], for one record that the log already holds at `pos`.
     pub(super) fn enter_replayed(&self, stored: Stored, pos: WalPos) {
-        let (due, cache_until) = (self.due(&stored), self.cache_until(&stored));
+        let (due, cache_until) = (self.due(), self.cache_until(&stored));
         let (key, size) = (stored.key().clone(), stored.size_bytes());
         let written = self.l1.write(stored, due, pos, cache_until);
         if written.enqueue {
@@ -293,7 +327,7 @@ impl Core {
     }
 
     /// What has to be done with a write before it may leave L1.
-    fn due(&self, stored: &Stored) -> Due {
+    fn due(&self) -> Due {
         let (cache, archive) = (self.cache.is_configured(), self.archive.is_configured());
         if !cache && !archive {
             return Due::HOLD;
@@ -302,8 +336,9 @@ impl Core {
         if cache {
             due = due.union(Due::CACHE);
         }
-        // A cache-only write must take away what the archive may hold for the key.
-        if archive && (stored.is_archived() || self.filter.may_contain(stored.key())) {
+        // A cache-only write must take away what the archive may hold for the key. Whether it does is asked when it is
+        // flushed: an earlier write of the key may still be on its way there.
+        if archive {
             due = due.union(Due::ARCHIVE);
         }
         due
@@ -322,13 +357,6 @@ impl Core {
 
     /// Waits until the archive has each of these writes, or newer ones.
     async fn wait_stored(&self, writes: Vec<(Key, Stamp)>) -> Result<(), StorageError> {
-        if !self.archive.is_configured() {
-            return Err(StorageError::unavailable(
-                crate::Tier::Archive,
-                "store",
-                NoArchive,
-            ));
-        }
         self.queue.force();
         let mut flushed = self.flushed.subscribe();
         let all_stored = || writes.iter().all(|(key, _)| self.is_archived_now(key));
@@ -342,7 +370,7 @@ impl Core {
         };
         timeout(&*self.env, STORED_PATIENCE, wait)
             .await
-            .map_err(|elapsed| StorageError::unavailable(crate::Tier::Archive, "store", elapsed))
+            .map_err(|elapsed| StorageError::unavailable(Tier::Archive, "store", elapsed))
     }
 
     fn is_archived_now(&self, key: &Key) -> bool {
@@ -363,14 +391,14 @@ impl Core {
     pub(super) fn fullness(&self) -> f64 {
         let bytes = self.l1.dirty_bytes() as f64 / self.budget.limit().max(1) as f64;
         let logged = match (self.wal.is_durable(), self.config().wal_max_items) {
-            (true, Some(max)) => self.outstanding.lock().len() as f64 / max as f64,
+            (true, Some(max)) => self.logged() as f64 / max as f64,
             _ => 0.0,
         };
         bytes.max(logged)
     }
 }
 
-/// `Ack::Stored` on an engine that has no archive.
+/// An acknowledgement that this engine cannot give.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("Ack::Stored was asked for, and no sql_url is configured")]
-struct NoArchive;
+#[error("{0}")]
+struct Unable(&'static str);

@@ -153,6 +153,17 @@ impl Budget {
         }
     }
 
+    /// Takes `bytes` if there is room now and half of the budget stays free: for work that can be left undone.
+    pub fn spare(self: &Arc<Self>, bytes: usize, held: impl Fn() -> usize) -> Option<Permit> {
+        let half = self.limit() / 2;
+        let held = || held().saturating_add(half);
+        let fits = bytes <= half && !self.closed.load(Ordering::SeqCst);
+        (fits && self.try_take(bytes, &held)).then(|| Permit {
+            budget: self.clone(),
+            bytes,
+        })
+    }
+
     async fn wait_and_take(
         &self,
         env: &dyn Env,

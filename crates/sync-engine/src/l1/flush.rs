@@ -15,6 +15,8 @@ pub struct Flight {
     pub stored: Stored,
     /// What is due.
     pub due: Due,
+    /// What was due and turned out to be needless: done without doing.
+    pub spared: Due,
     /// Where it is in the log; `None` once the log need not keep it.
     pub pos: Option<WalPos>,
     /// Epoch milliseconds until which the cache tier is to keep it.
@@ -36,6 +38,7 @@ impl L1 {
             taken.then(|| Flight {
                 stored: slab.slots[at].stored(),
                 due: pin.due(),
+                spared: Due::none(),
                 pos: pin.pos(),
                 cache_until: slab.slots[at].cache_until(),
             })

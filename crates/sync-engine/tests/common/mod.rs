@@ -1,10 +1,19 @@
 //! An engine on private files, for the tests of promises.
 #![allow(dead_code, clippy::disallowed_methods)]
 
+pub mod hammer;
+pub mod slow_archive;
+
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use sync_engine::{SyncEngine, SyncEngineConfig, SyncItem};
+use sync_engine::item::codec;
+use sync_engine::l3::ArchiveStore;
+use sync_engine::{
+    HlcTime, Key, Origin, Stamp, StorageError, Stored, SyncEngine, SyncEngineConfig, SyncItem,
+};
+use testbed::RedisServer;
 use tokio::sync::watch;
 
 /// Settings on a directory: SQLite archive, and a write-ahead log.
@@ -14,6 +23,8 @@ pub fn config(dir: &Path) -> SyncEngineConfig {
         wal_path: Some(dir.join("wal.db")),
         node_id: Some("test-node".into()),
         batch_flush_ms: 10,
+        redis_timeout_ms: 500,
+        redis_response_timeout_ms: 500,
         ..Default::default()
     }
 }
@@ -26,12 +37,62 @@ pub fn config_without_wal(dir: &Path) -> SyncEngineConfig {
     }
 }
 
+/// The same with a Redis.
+pub fn with_redis(config: SyncEngineConfig, redis: &RedisServer) -> SyncEngineConfig {
+    SyncEngineConfig {
+        redis_url: Some(redis.url().into()),
+        ..config
+    }
+}
+
+/// Batches flush only when forced.
+pub fn unhurried(config: SyncEngineConfig) -> SyncEngineConfig {
+    SyncEngineConfig {
+        batch_flush_ms: 3_600_000,
+        batch_flush_count: 1_000_000,
+        batch_flush_bytes: 1 << 30,
+        ..config
+    }
+}
+
 /// A running engine.
 pub async fn started(config: SyncEngineConfig) -> Arc<SyncEngine> {
+    try_start(config).await.expect("the engine starts")
+}
+
+/// A running engine, or why not.
+pub async fn try_start(config: SyncEngineConfig) -> Result<Arc<SyncEngine>, StorageError> {
     let (_, settings) = watch::channel(config.clone());
     let engine = SyncEngine::new(config, settings);
+    engine.start().await?;
+    Ok(Arc::new(engine))
+}
+
+/// A running engine on this archive.
+pub async fn started_on(
+    config: SyncEngineConfig,
+    archive: Arc<dyn ArchiveStore>,
+) -> Arc<SyncEngine> {
+    let (_, settings) = watch::channel(config.clone());
+    let engine = SyncEngine::builder(config, settings)
+        .with_archive(archive)
+        .build();
     engine.start().await.expect("the engine starts");
     Arc::new(engine)
+}
+
+/// A running engine on files that one dropped without a shutdown may hold for another moment.
+pub async fn started_after_a_drop(config: SyncEngineConfig) -> Arc<SyncEngine> {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        match try_start(config.clone()).await {
+            Ok(engine) => return engine,
+            Err(StorageError::InUse { .. }) if Instant::now() < until => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Err(error) => panic!("the engine starts: {error}"),
+        }
+    }
 }
 
 /// An item with a text.
@@ -51,4 +112,69 @@ pub async fn flushed(engine: &SyncEngine) {
         .force_flush()
         .await
         .expect("everything can be stored");
+}
+
+/// Waits for what must become true by itself.
+pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(15);
+    while !is_so().await {
+        assert!(Instant::now() < until, "not within 15 s: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Pushes everything clean out of an L1 of 64 KiB by reading and writing other keys.
+pub async fn evict(engine: &SyncEngine) {
+    for n in 0..60 {
+        let filler = SyncItem::new(format!("filler.{n}"), vec![n as u8; 4000]);
+        engine.submit(filler).await.expect("a filler is accepted");
+    }
+    flush_the_archive(engine).await;
+}
+
+/// As [`flushed`], where a cache may be down.
+pub async fn flush_the_archive(engine: &SyncEngine) {
+    eventually("everything is stored", async || {
+        engine.force_flush().await.is_ok()
+    })
+    .await;
+}
+
+/// A stamp of another node.
+pub fn stamp(ms: i64, counter: u64, node: &str) -> Stamp {
+    Stamp {
+        time: HlcTime(HlcTime::from_ms(ms).0 + counter),
+        origin: Origin::of_node(node, 0),
+    }
+}
+
+/// The item as another node has stamped it: read from that node's bytes.
+pub fn stamped(item: SyncItem, stamp: Stamp) -> Stored {
+    let mut bytes = Vec::new();
+    codec::encode(&Stored::Live(item), &mut bytes);
+    bytes[codec::STAMP_AT..codec::STAMP_AT + 16].copy_from_slice(&stamp.to_bytes());
+    let flags = u32::from(u16::from_be_bytes([bytes[2], bytes[3]]));
+    let sum = crc32c::crc32c(&bytes[8..]) ^ flags;
+    bytes[4..8].copy_from_slice(&sum.to_be_bytes());
+    codec::decode(bytes.into()).expect("an envelope")
+}
+
+/// A delete of another node.
+pub fn tombstone(id: &str, stamp: Stamp) -> Stored {
+    Stored::Tombstone {
+        key: Key::from(id),
+        stamp,
+    }
+}
+
+/// Whether the tree, the filter and the rows agree.
+pub async fn assert_honest(engine: &SyncEngine) {
+    let found = engine.verify_filter().await.expect("verifiable");
+    assert!(found.root_is_honest, "{found:?}");
+    assert_eq!(found.denied, 0, "{found:?}");
+}
+
+/// Numbers by chance, the same in each run.
+pub fn chance(seed: u64) -> fastrand::Rng {
+    fastrand::Rng::with_seed(seed)
 }

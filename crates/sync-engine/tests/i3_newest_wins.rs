@@ -1,0 +1,296 @@
+//! I3: per key the write with the greatest stamp survives, whatever the order in which writes come, go and fail.
+#![allow(clippy::disallowed_methods)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::slow_archive::SlowArchive;
+use common::*;
+use sync_engine::l3::ArchiveStore;
+use sync_engine::l3::memory::MemoryArchive;
+use sync_engine::{Relay, Stored, SyncEngineConfig};
+use testbed::{Fault, FaultyProxy, RedisServer};
+
+fn tiny(config: SyncEngineConfig) -> SyncEngineConfig {
+    SyncEngineConfig {
+        l1_max_bytes: 64 << 10,
+        max_payload_bytes: 8 << 10,
+        ..config
+    }
+}
+
+/// Writes of three nodes to a few keys, all different.
+fn foreign_writes(now: i64) -> Vec<Stored> {
+    let mut writes = Vec::new();
+    for n in 0..600i64 {
+        let id = format!("n.{}", n % 25);
+        let stamp = stamp(now - 10_000 + n / 3, 0, ["a", "b", "c"][n as usize % 3]);
+        writes.push(match n % 7 {
+            6 => tombstone(&id, stamp),
+            _ => stamped(item(&id, &format!("{n}")), stamp),
+        });
+    }
+    writes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i3_newest_wins_in_whatever_order_writes_are_applied() {
+    let redis = RedisServer::start().unwrap();
+    let mut results = Vec::new();
+    let writes = foreign_writes(1_700_000_000_000);
+    let mut expected: BTreeMap<String, Stored> = BTreeMap::new();
+    for write in &writes {
+        let slot = expected
+            .entry(write.key().to_string())
+            .or_insert_with(|| write.clone());
+        if slot.stamp() < write.stamp() {
+            *slot = write.clone();
+        }
+    }
+    for seed in 0..4 {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = tiny(config(dir.path()));
+        if seed % 2 == 0 {
+            config = with_redis(config, &redis);
+            config.redis_prefix = Some(format!("p{seed}:"));
+        }
+        let engine = started(config.clone()).await;
+        let mut shuffled = writes.clone();
+        chance(seed).shuffle(&mut shuffled);
+        let parts = shuffled.chunks(40).map(|part| {
+            let (engine, part) = (engine.clone(), part.to_vec());
+            tokio::spawn(async move { engine.apply(part, Relay::No).await.unwrap() })
+        });
+        for part in parts.collect::<Vec<_>>() {
+            let applied = part.await.unwrap();
+            assert_eq!((applied.early.len(), applied.refused.len()), (0, 0));
+        }
+        for restarted in [false, true] {
+            let engine = match restarted {
+                false => engine.clone(),
+                true => {
+                    engine.shutdown().await;
+                    started(config.clone()).await
+                }
+            };
+            for (id, newest) in &expected {
+                let wanted = newest.item().map(|item| item.content.clone());
+                assert_eq!(
+                    engine.get(id).await.unwrap().map(|i| i.content.clone()),
+                    wanted,
+                    "{id}"
+                );
+            }
+            let root = engine.merkle_root().unwrap();
+            assert_honest(&engine).await;
+            results.push(root);
+            if restarted {
+                engine.shutdown().await;
+            }
+        }
+    }
+    results.dedup();
+    assert_eq!(results.len(), 1, "equal sets have equal roots");
+}
+
+/// The log brought back a write that a peer's newer one had replaced: readers saw the old one until it was flushed, and,
+/// since it lost there, for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn i3_replaying_the_log_brings_no_older_write_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Arc::new(MemoryArchive::new());
+    let config = unhurried(config(dir.path()));
+    let engine = started_on(config.clone(), archive.clone()).await;
+    archive.set_down(true);
+    let old = engine.submit(item("k", "old")).await.unwrap();
+    assert_eq!(engine.shutdown().await.logged, 1);
+    archive.set_down(false);
+    // Meanwhile the archive has got a newer one.
+    let without_log = SyncEngineConfig {
+        wal_path: None,
+        ..config.clone()
+    };
+    let newer = stamped(item("k", "new"), stamp(old.time.ms() + 1, 0, "peer"));
+    let other = started_on(without_log, Arc::new(archive.restarted())).await;
+    assert_eq!(other.apply(vec![newer], Relay::No).await.unwrap().taken, 1);
+    other.shutdown().await;
+
+    let archive = Arc::new(archive.restarted());
+    let engine = started_on(config, archive).await;
+    assert_eq!(text(&engine, "k").await.as_deref(), Some("new"));
+    flushed(&engine).await;
+    assert_eq!(text(&engine, "k").await.as_deref(), Some("new"));
+    assert_eq!(engine.health_check().await.wal_records, Some(0));
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i3_a_started_engine_yields_to_what_the_archive_knows_better() {
+    // As above, but the archive is down at the start, so that only the flush can find out.
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Arc::new(MemoryArchive::new());
+    let engine = started_on(config(dir.path()), archive.clone()).await;
+    archive.set_down(true);
+    let old = engine.submit(item("k", "old")).await.unwrap();
+    engine.shutdown().await;
+    archive.set_down(false);
+    let newer = stamped(item("k", "new"), stamp(old.time.ms() + 1, 0, "peer"));
+    let other = started_on(
+        config_without_wal(dir.path()),
+        Arc::new(archive.restarted()),
+    )
+    .await;
+    other.apply(vec![newer], Relay::No).await.unwrap();
+    other.shutdown().await;
+    archive.set_down(true);
+    let engine = started_on(config(dir.path()), Arc::new(archive.restarted())).await;
+    archive.set_down(false);
+    eventually("the newer one is read", async || {
+        engine
+            .get("k")
+            .await
+            .is_ok_and(|k| k.is_some_and(|k| k.content == "new"))
+    })
+    .await;
+    flush_the_archive(&engine).await;
+    assert_eq!(text(&engine, "k").await.as_deref(), Some("new"));
+    engine.shutdown().await;
+}
+
+/// A caller of `apply` that went away left L1 with the older write, and the archive with the newer one.
+#[tokio::test(flavor = "multi_thread")]
+async fn i3_an_apply_that_is_given_up_leaves_memory_and_archive_agreed() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = started_on(config_without_wal(dir.path()), SlowArchive::new(15, 40)).await;
+    let ours = engine.submit(item("k", "ours")).await.unwrap();
+    flushed(&engine).await;
+    let theirs = stamped(item("k", "theirs"), stamp(ours.time.ms() + 1, 0, "peer"));
+    let apply = engine.apply(vec![theirs], Relay::No);
+    tokio::time::timeout(Duration::from_millis(30), apply)
+        .await
+        .unwrap_err();
+    eventually("the newer one is read", async || {
+        text(&engine, "k").await.as_deref() == Some("theirs")
+    })
+    .await;
+    assert_honest(&engine).await;
+    engine.shutdown().await;
+}
+
+async fn lose_a_write_to_redis(fault: Fault, crash: Option<bool>) {
+    let (dir, redis) = (tempfile::tempdir().unwrap(), RedisServer::start().unwrap());
+    let proxy = FaultyProxy::start(redis.addr()).unwrap();
+    let config = SyncEngineConfig {
+        redis_url: Some(proxy.url(&redis.url()).into()),
+        redis_timeout_ms: 80,
+        redis_response_timeout_ms: 80,
+        ..tiny(config(dir.path()))
+    };
+    let mut engine = started(config.clone()).await;
+    for n in 0..10 {
+        engine.submit(item(&format!("l.{n}"), "old")).await.unwrap();
+    }
+    flushed(&engine).await;
+    proxy.set(fault).unwrap();
+    for n in 0..10 {
+        engine.submit(item(&format!("l.{n}"), "new")).await.unwrap();
+    }
+    eventually("the archive has them", async || {
+        engine.force_flush().await.ok();
+        engine.health_check().await.unflushed.0 == 0
+    })
+    .await;
+    match crash {
+        Some(true) => {
+            drop(engine);
+            proxy.set(Fault::Pass).unwrap();
+            engine = started_after_a_drop(config).await;
+        }
+        Some(false) => {
+            engine.shutdown().await;
+            proxy.set(Fault::Pass).unwrap();
+            engine = started(config).await;
+        }
+        None => {
+            // Redis is back, with the old values: while the cache is being repaired, and after.
+            evict(&engine).await;
+            proxy.set(Fault::Pass).unwrap();
+        }
+    }
+    for round in 0..40 {
+        for n in 0..10 {
+            let id = format!("l.{n}");
+            // An error is no lie.
+            if let Ok(found) = engine.get(&id).await {
+                let found = found.map(|item| item.content.clone());
+                assert_eq!(
+                    found.as_deref(),
+                    Some(&b"new"[..]),
+                    "{id} after {fault:?}, round {round}"
+                );
+            }
+        }
+        if round % 8 == 0 {
+            evict(&engine).await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i3_a_cache_that_missed_writes_never_gives_the_old_ones() {
+    let cases =
+        [Fault::Cut, Fault::DropToServer, Fault::Stall].map(|f| lose_a_write_to_redis(f, None));
+    futures_util::future::join_all(cases).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i3_a_cache_that_missed_writes_is_not_believed_after_a_restart() {
+    let cases = [
+        (Fault::Cut, true),
+        (Fault::Cut, false),
+        (Fault::DropToServer, true),
+        (Fault::DropToServer, false),
+    ];
+    futures_util::future::join_all(
+        cases.map(|(fault, crash)| lose_a_write_to_redis(fault, Some(crash))),
+    )
+    .await;
+}
+
+/// A cache-only write came while an older write of its key was on its way to the archive, and took nothing away there.
+#[tokio::test(flavor = "multi_thread")]
+async fn i3_a_cache_only_write_beats_an_older_one_that_is_being_stored() {
+    use sync_engine::{CacheTtl, SubmitOptions};
+    let (dir, redis) = (tempfile::tempdir().unwrap(), RedisServer::start().unwrap());
+    let slow = SlowArchive::new(60, 0);
+    let config = with_redis(config_without_wal(dir.path()), &redis);
+    let engine = started_on(config, slow.clone()).await;
+    // So that the filter is proven, and knows nothing of the key.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    // Holds the turn to commit while "k" waits for it.
+    engine.submit(item("other", "x")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(25)).await;
+    engine.submit(item("k", "stored")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(25)).await;
+    let brief = SubmitOptions::cache(CacheTtl::custom_secs(1));
+    engine.submit_with(item("k", "brief"), brief).await.unwrap();
+    assert_eq!(text(&engine, "k").await.as_deref(), Some("brief"));
+    flushed(&engine).await;
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert_eq!(
+        text(&engine, "k").await,
+        None,
+        "its time is over, and what was before it is gone"
+    );
+    let row = slow.inner.get_many(&["k".into()]).await.unwrap();
+    assert!(
+        row[0].as_ref().is_none_or(|row| row.item().is_none()),
+        "{row:?}"
+    );
+    engine.shutdown().await;
+}
