@@ -70,8 +70,11 @@ fn say(line: &str) {
         .expect("a pipe");
 }
 
-/// For each key the last write that was acknowledged, and the last that was begun.
-type Heard = BTreeMap<String, (u64, u64)>;
+/// For each key the writes of which it may hold one: the last that was acknowledged, and those begun since.
+type Heard = BTreeMap<String, Vec<u64>>;
+
+/// Before all writes: the key is absent.
+const NEVER: u64 = u64::MAX;
 
 fn kill_one(dir: &Path, first: u64, life: Duration, heard: &mut Heard) {
     let mut child = Command::new(std::env::current_exe().unwrap())
@@ -103,30 +106,24 @@ fn kill_one(dir: &Path, first: u64, life: Duration, heard: &mut Heard) {
     child.kill().unwrap();
     child.wait().unwrap();
     for (done, key, n) in reader.join().unwrap() {
-        let entry = heard.entry(key).or_insert((u64::MAX, u64::MAX));
-        match done {
-            true => *entry = (n, n),
-            false => entry.1 = n,
+        let may_hold = heard.entry(key).or_insert_with(|| vec![NEVER]);
+        if done {
+            may_hold.clear();
         }
+        may_hold.push(n);
     }
 }
 
 async fn check(dir: &Path, heard: &mut Heard) {
     let engine = started(config(dir)).await;
-    for (key, (acked, begun)) in heard.iter_mut() {
-        let found = engine
-            .get(key)
-            .await
-            .unwrap()
-            .map(|item| item.content.to_vec());
-        let of = |n: u64| if n == u64::MAX { None } else { content(n) };
-        assert!(
-            found == of(*acked) || found == of(*begun),
-            "{key}: acknowledged {acked}, begun {begun}, found {:?}",
-            found.map(|bytes| bytes[..8].to_vec())
-        );
-        *acked = if found == of(*begun) { *begun } else { *acked };
-        *begun = *acked;
+    for (key, may_hold) in heard.iter_mut() {
+        let found = engine.get(key).await.unwrap();
+        let found = found.map(|item| item.content.to_vec());
+        let of = |n: u64| if n == NEVER { None } else { content(n) };
+        let held = may_hold.iter().rev().find(|n| of(**n) == found).copied();
+        let first = found.as_ref().map(|bytes| bytes[..8].to_vec());
+        *may_hold =
+            vec![held.unwrap_or_else(|| panic!("{key} holds {first:?}, not one of {may_hold:?}"))];
     }
     assert_honest(&engine).await;
     let health = engine.health_check().await;

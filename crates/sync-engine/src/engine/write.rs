@@ -181,6 +181,8 @@ impl Core {
     ) -> Result<Stamp, StorageError> {
         let weight = drafts.iter().map(Draft::weight).sum();
         self.check_ack(ack)?;
+        // A caller that never waits must leave the flusher a turn now and then.
+        tokio::task::consume_budget().await;
         let permit = self.admit(weight).await?;
         let logging = match self.wal.is_durable() {
             true => Some(self.admit_to_log(drafts.len()).await?),
