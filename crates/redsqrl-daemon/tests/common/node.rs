@@ -91,7 +91,7 @@ impl Node {
     }
 
     pub fn settings(&self, peers: &[&Node], paths: Paths) {
-        let mut engine = Vec::new();
+        let mut engine = vec!["redis_response_timeout_ms: 2000".to_string()];
         engine.extend(
             self.redis
                 .as_ref()
