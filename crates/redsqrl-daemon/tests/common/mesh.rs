@@ -6,7 +6,7 @@ use std::ops::{Index, IndexMut};
 use testbed::Fault;
 
 use super::eventually;
-use super::node::{Node, Tiers};
+use super::node::{Node, Paths, Tiers};
 
 pub struct Mesh {
     pub nodes: Vec<Node>,
@@ -27,21 +27,25 @@ impl IndexMut<usize> for Mesh {
 
 impl Mesh {
     /// Nodes that know each other and do not run yet.
-    pub fn prepare(tiers: impl IntoIterator<Item = Tiers>) -> Self {
+    pub fn prepare(tiers: impl IntoIterator<Item = Tiers>, paths: Paths) -> Self {
         let named = tiers.into_iter().enumerate();
         let nodes: Vec<Node> = named
             .map(|(at, tiers)| Node::prepare(format!("node-{at}"), tiers))
             .collect();
         for (at, node) in nodes.iter().enumerate() {
             let others = nodes.iter().enumerate().filter(|(other, _)| *other != at);
-            node.settings(&others.map(|(_, other)| other).collect::<Vec<_>>());
+            node.settings(&others.map(|(_, other)| other).collect::<Vec<_>>(), paths);
         }
         Self { nodes }
     }
 
     /// Nodes that run.
     pub fn start(tiers: impl IntoIterator<Item = Tiers>) -> Self {
-        let mut mesh = Self::prepare(tiers);
+        Self::start_with(tiers, Paths::Both)
+    }
+
+    pub fn start_with(tiers: impl IntoIterator<Item = Tiers>, paths: Paths) -> Self {
+        let mut mesh = Self::prepare(tiers, paths);
         mesh.nodes.iter_mut().for_each(Node::start);
         mesh
     }

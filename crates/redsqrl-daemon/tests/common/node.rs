@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::process::{Child, Command, Stdio};
 
+use redis::streams::StreamRangeReply;
 use tempfile::TempDir;
 use testbed::{FaultyProxy, RedisServer};
 
@@ -34,6 +35,14 @@ impl Tiers {
         let (redis, sql) = (true, Some(sql));
         Self { redis, sql }
     }
+}
+
+/// How nodes learn of each other's writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Paths {
+    Both,
+    /// By comparing trees alone.
+    Cold,
 }
 
 pub struct Node {
@@ -81,8 +90,8 @@ impl Node {
         self.redis.as_ref().expect("a node with a Redis")
     }
 
-    pub fn settings(&self, peers: &[&Node]) {
-        let mut engine = Vec::new();
+    pub fn settings(&self, peers: &[&Node], paths: Paths) {
+        let mut engine = vec!["redis_response_timeout_ms: 2000".to_string()];
         engine.extend(
             self.redis
                 .as_ref()
@@ -92,11 +101,12 @@ impl Node {
         let peers: Vec<String> = peers.iter().map(|peer| peer.as_peer()).collect();
         let text = format!(
             "node_id: {}\ndir: data\nengine: {{{}}}\nreplication:\n  peers: [{}]\n  settings:\n    \
-             hot_path: {{block_timeout: 1s, adaptive_batch_size: true}}\n    \
+             hot_path: {{enabled: {}, block_timeout: 1s, adaptive_batch_size: true}}\n    \
              cold_path: {{interval_sec: 1, backoff_base_sec: 1, backoff_max_sec: 1}}\n",
             self.id,
             engine.join(", "),
             peers.join(", "),
+            paths == Paths::Both,
         );
         std::fs::write(self.dir.path().join("node.yaml"), text).unwrap();
     }
@@ -112,7 +122,14 @@ impl Node {
         let mut log = OpenOptions::new();
         let log = log.create(true).append(true);
         let log = log.open(self.dir.path().join("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_redsqrl"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_redsqrl"));
+        // Whoever runs the tests may have settings for nodes of their own.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("REDSQRL") {
+                command.env_remove(name);
+            }
+        }
+        let child = command
             .args(["serve", "--stop-with-stdin", "--config", "node.yaml"])
             .args(["--http", &format!("127.0.0.1:{}", self.http)])
             .args(["--resp", &format!("127.0.0.1:{}", self.resp)])
@@ -215,6 +232,25 @@ impl Node {
             next = after.map(|after| format!("&after={after}"));
         }
         items
+    }
+
+    /// Waits until the stream in its Redis tells of this, PUT or DEL, of the key.
+    pub fn published(&self, op: &str, key: &str) {
+        let client = redis::Client::open(self.redis().url()).unwrap();
+        let mut connection = client.get_connection().unwrap();
+        let mut newest = redis::cmd("XREVRANGE");
+        newest.arg("__local__:cdc").arg("+").arg("-");
+        newest.arg("COUNT").arg(100);
+        eventually("the stream tells of it", || {
+            let reply: StreamRangeReply = newest.query(&mut connection).unwrap();
+            let told = reply.ids.iter();
+            let told = told.map(|it| (it.get::<String>("op"), it.get::<String>("key")));
+            let told: Vec<_> = told.collect();
+            match told.contains(&(Some(op.into()), Some(key.into()))) {
+                true => Ok(()),
+                false => Err(format!("it tells of {told:?}")),
+            }
+        });
     }
 
     /// How the node sees its peers.

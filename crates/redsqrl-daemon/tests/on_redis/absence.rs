@@ -23,6 +23,7 @@ fn i6_what_was_deleted_while_a_peer_was_away_stays_deleted() {
         }
         if round == 1 {
             // The stream forgets the deletes too.
+            mesh[here].published("DEL", "k.149");
             mesh[here].redis().flush_all().unwrap();
         }
         mesh[away].start();

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use testbed::MariaDb;
 
 use crate::common::mesh::Mesh;
-use crate::common::node::{Node, Tiers};
+use crate::common::node::{Node, Paths, Tiers};
 
 const ITEMS: u64 = 10_000;
 
@@ -43,7 +43,7 @@ fn joined(mut mesh: Mesh) {
 fn i5_an_empty_node_gets_everything_and_harms_nobody() {
     let mariadb = MariaDb::start().unwrap();
     let sql = mariadb.fresh_database().unwrap();
-    let mut mesh = Mesh::prepare([Tiers::redis(), Tiers::redis_and(sql)]);
+    let mut mesh = Mesh::prepare([Tiers::redis(), Tiers::redis_and(sql)], Paths::Both);
     mesh[0].start();
     fill(&mesh[0]);
     joined(mesh);
@@ -51,9 +51,10 @@ fn i5_an_empty_node_gets_everything_and_harms_nobody() {
 
 #[test]
 fn i5_an_empty_embedded_node_gets_what_no_stream_tells_any_more() {
-    let mut mesh = Mesh::prepare([Tiers::redis(), Tiers::embedded()]);
+    let mut mesh = Mesh::prepare([Tiers::redis(), Tiers::embedded()], Paths::Both);
     mesh[0].start();
     fill(&mesh[0]);
+    mesh[0].published("PUT", &format!("flat{}", ITEMS - 1));
     mesh[0].redis().flush_all().unwrap();
     joined(mesh);
 }

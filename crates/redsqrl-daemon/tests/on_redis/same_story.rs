@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use testbed::MariaDb;
 
 use crate::common::mesh::Mesh;
-use crate::common::node::Tiers;
+use crate::common::node::{Paths, Tiers};
 
 /// Tells the story; `mesh` runs and is empty.
 fn story(mesh: &Mesh) {
@@ -101,4 +101,10 @@ fn i4_three_nodes_on_redis_are_equal() {
 #[test]
 fn i4_a_node_on_redis_and_an_embedded_one_are_equal() {
     story(&Mesh::start([Tiers::redis(), Tiers::embedded()]));
+}
+
+#[test]
+fn i4_nodes_that_only_compare_their_trees_are_equal() {
+    let tiers = [Tiers::redis(), Tiers::embedded()];
+    story(&Mesh::start_with(tiers, Paths::Cold));
 }

@@ -1,9 +1,9 @@
 //! Programs of others: redis-cli, redis-benchmark, redis-py.
 
-use std::ffi::OsString;
 use std::process::{Command, Output};
 
 use crate::node::Node;
+use crate::python;
 
 /// Runs a program without holding up the server under test.
 async fn run(mut command: Command) -> Output {
@@ -119,19 +119,9 @@ print("content")
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_py_is_content() {
-    let python =
-        std::env::var_os("REDSQRL_TEST_PYTHON").unwrap_or_else(|| OsString::from("python3"));
-    let mut import = Command::new(&python);
-    import.args(["-c", "import redis"]);
-    assert!(
-        run(import).await.status.success(),
-        "{python:?} has no redis-py: `pip install redis` for it, or name an interpreter that has it in REDSQRL_TEST_PYTHON"
-    );
     let node = Node::start().await;
-    let mut command = Command::new(&python);
-    command.args(["-c", PYTHON, &node.port().to_string()]);
-    let output = run(command).await;
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(said, "content\n", "{}", text(&output));
+    let port = node.port().to_string();
+    let said = tokio::task::spawn_blocking(move || python::run(PYTHON, &[port])).await;
+    assert_eq!(said.unwrap(), "content\n");
     node.stop().await;
 }

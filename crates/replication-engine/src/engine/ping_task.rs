@@ -34,7 +34,13 @@ impl PingTask {
             } else if self.is_dialling && !is_up {
                 let dial = self.peer.link.lock().dial(now);
                 match dial {
-                    Ok(()) => self.ping().await,
+                    Ok(()) => {
+                        self.ping().await;
+                        // The link knows how long to leave alone who does not answer; an interval is far longer.
+                        if !self.peer.link.lock().is_up() {
+                            continue;
+                        }
+                    }
                     Err(wait) => pause = wait.min(interval),
                 }
             }
