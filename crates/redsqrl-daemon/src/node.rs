@@ -4,8 +4,6 @@ mod directory;
 
 mod error;
 
-mod mail;
-
 mod mesh;
 
 mod ports;
@@ -33,10 +31,10 @@ use tokio::task::AbortHandle;
 pub use error::NodeError;
 
 use self::directory::Directory;
-use self::mail::PortMailbox;
 use self::ports::Ports;
 use crate::config::NodeConfig;
 use crate::http::{Face, HttpServer};
+use crate::resp::mailbox::StreamMailbox;
 use crate::resp::{RespServer, RespShared};
 use crate::telemetry;
 
@@ -239,7 +237,7 @@ fn replication(
     let builder = ReplicationEngine::builder(config.replication.clone(), settings);
     let mut builder = builder.with_store(engine.clone());
     if config.engine.redis_url.is_none() {
-        let mailbox = PortMailbox::new(shared.streams(), shared.keys().clone(), engine.env());
+        let mailbox = StreamMailbox::new(shared.streams(), shared.keys().clone(), engine.env());
         builder = builder.with_mailbox(Arc::new(mailbox));
     }
     Arc::new(builder.build())
