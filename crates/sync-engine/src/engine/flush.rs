@@ -8,7 +8,7 @@ use super::core::Core;
 use super::publisher::Change;
 use crate::batch::plan::{self, FlushPlan, Outcome};
 use crate::error::{StorageError, Tier};
-use crate::guard::cache::CircuitOpen;
+use crate::guard::CircuitOpen;
 use crate::item::decide::Decision;
 use crate::item::key::Key;
 use crate::l1::{Due, Flight};
