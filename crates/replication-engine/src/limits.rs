@@ -50,6 +50,9 @@ pub const ANSWER_BYTES_AIM: usize = 4 << 20;
 /// Bytes of an answer beside its payloads that no answer exceeds.
 pub const ANSWER_OVERHEAD_MAX: usize = 4 << 20;
 
+/// Bytes of records held at once for one answer, as long as several of the largest fit.
+pub const ANSWER_HELD_MAX: usize = 128 << 20;
+
 /// Rows read at once for an answer about a range.
 pub const ANSWER_ROWS_MAX: usize = 4096;
 
@@ -68,7 +71,7 @@ pub const ANSWERS_AT_ONCE: usize = 4;
 /// Questions that wait for that; more are dropped, and their askers ask again.
 pub const QUESTIONS_WAITING_MAX: usize = 64;
 
-/// Nodes that are answered, ever: each has a stream of its own for its answers.
+/// Nodes that are answered, ever, though they are none of our peers: each has a stream of its own for its answers.
 pub const ASKERS_MAX: usize = 256;
 
 /// How long an asker waits for the whole answer.

@@ -334,3 +334,21 @@ async fn a_peer_that_goes_away_and_comes_back_is_followed_again() {
     let report = &nodes[1].replication().peers()[0];
     assert!(report.is_connected && report.last_error.is_some());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_published_root_that_went_back_is_put_right_without_a_write() {
+    let mesh = MemoryMesh::default();
+    let node = Node::start(&mesh, "a", &[], 100).await;
+    node.put("k", "v").await;
+    let root = async || node.engine.merkle_root().unwrap().to_string();
+    eventually("published", 10, async || {
+        node.log.root() == Some(root().await)
+    })
+    .await;
+    // As a server does that is restarted from an old state.
+    node.log.publish_root("of another time").await.unwrap();
+    eventually("published again", 20, async || {
+        node.log.root() == Some(root().await)
+    })
+    .await;
+}

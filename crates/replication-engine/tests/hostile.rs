@@ -24,7 +24,7 @@ use sync_engine::cdc::stream_id::StreamId;
 use sync_engine::env::{Env, RealEnv, Task};
 use sync_engine::item::Stored;
 use sync_engine::merkle::node::Aggregate;
-use sync_engine::{HlcTime, Origin, Stamp, SyncItem};
+use sync_engine::{CacheTtl, HlcTime, Origin, Stamp, SubmitOptions, SyncItem};
 
 /// A peer that says whatever the test wants.
 struct Liar {
@@ -227,6 +227,74 @@ async fn a_fill_that_brings_only_forgeries_ends() {
         "it does not go on for ever"
     );
     assert_eq!(node.all().await.len(), 0);
+}
+
+/// Three pages of one record each; the second is refused.
+fn refused_page(question: Question) -> Bytes {
+    let stored = |key: &str| item(key, b"v".to_vec(), Stamp::default());
+    let keys = ["k.1", "k.2", "k.3"];
+    encode_answer(&match question {
+        Question::Root => {
+            let mut aggregate = Aggregate::default();
+            for key in keys {
+                aggregate.insert(&stored(key).leaf().digest(key.as_bytes()));
+            }
+            Answer::Root(aggregate)
+        }
+        Question::Range { after, .. } => {
+            let after = after.unwrap_or_default();
+            let next = keys.iter().find(|key| key.as_bytes() > &after[..]);
+            let records = next.iter().map(|key| match **key {
+                "k.2" => {
+                    let item = SyncItem::new("k.2", b"v".to_vec());
+                    let options = SubmitOptions::cache(CacheTtl::Minute);
+                    encode_record(&Stored::Live(item.with_options(options)))
+                }
+                key => encode_record(&stored(key)),
+            });
+            Answer::Range {
+                done: next.is_none(),
+                records: records.collect(),
+            }
+        }
+        _ => Answer::Refusal(Refusal::Busy),
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fill_goes_past_a_page_of_which_everything_is_refused() {
+    let node = node_with(Liar {
+        entries: Vec::new(),
+        answers: refused_page,
+    })
+    .await;
+    eventually("what is behind it", 10, async || {
+        node.all().await.len() == 2
+    })
+    .await;
+    assert!(node.get("k.3").await.is_some());
+    assert!(!node.replication().rejected("liar").unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_is_answered_however_many_others_have_asked() {
+    let mesh = MemoryMesh::default();
+    let mut a = Node::start(&mesh, "a", &["b"], 5).await;
+    let mut b = Node::start(&mesh, "b", &["a"], 5).await;
+    for n in 0..20 {
+        a.put(&format!("k.{n}"), "v").await;
+    }
+    a.replicate().await;
+    let config = PeerConfig::for_testing("a", common::url("a"));
+    for n in 0..300 {
+        let asker = mesh.dialler(&format!("x{n}")).remote(&config).unwrap();
+        let asked = asker.ask(Bytes::from_static(b"?"));
+        tokio::time::timeout(Duration::from_millis(50), asked)
+            .await
+            .ok();
+    }
+    b.replicate().await;
+    converge(&[&a, &b], 10).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

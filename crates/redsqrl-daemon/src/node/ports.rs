@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::NodeError;
 use crate::config::NodeConfig;
 use crate::http::{Face, HttpServer};
 use crate::resp::{RespServer, RespShared};
+
+/// Clients that may knock while the others are being let in.
+const BACKLOG: u32 = 1024;
 
 /// The open ports, before anybody is answered.
 pub(super) struct Ports {
@@ -36,10 +39,39 @@ impl Ports {
 }
 
 async fn listen(face: &'static str, address: SocketAddr) -> Result<TcpListener, NodeError> {
-    let listening = TcpListener::bind(address).await;
-    listening.map_err(|source| NodeError::Listen {
+    open(address).map_err(|source| NodeError::Listen {
         face,
         address,
         source,
     })
+}
+
+fn open(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    // Accepted sockets inherit it: a client whose machine died is noticed by the system, and its place is free again.
+    socket.set_keepalive(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpStream;
+
+    #[tokio::test]
+    async fn a_client_whose_machine_died_is_noticed() {
+        let listening = listen("HTTP", "127.0.0.1:0".parse().unwrap())
+            .await
+            .unwrap();
+        let client = TcpStream::connect(listening.local_addr().unwrap()).await;
+        let (accepted, _) = listening.accept().await.unwrap();
+        let accepted = TcpSocket::from_std_stream(accepted.into_std().unwrap());
+        assert!(accepted.keepalive().unwrap());
+        drop(client);
+    }
 }

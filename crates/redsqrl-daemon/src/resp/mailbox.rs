@@ -19,7 +19,7 @@ const QUESTIONS_MAX: usize = 64;
 const ANSWERS_MAX: u64 = 2048;
 
 /// Nobody waits for an answer for so long: older questions and answers are thrown away.
-const MAIL_AGE_MAX: Duration = Duration::from_secs(300);
+pub(super) const MAIL_AGE_MAX: Duration = Duration::from_secs(300);
 
 /// The node's end of the mail streams: peers write to the other end through the port.
 pub struct StreamMailbox {

@@ -70,6 +70,8 @@ async fn a_client_cannot_write_the_nodes_own_keys() {
         "XADD __local__:cdc * a b",
         "XADD uk.stream * a b",
         "XADD __local__:merkle:root * a b",
+        "XADD __local__:sync:req 18446744073709551615-18446744073709551615 a b",
+        "XADD __local__:sync:resp:uk.peer 99999999999999-* a b",
         "XDEL __local__:cdc 1-1",
         "XTRIM __local__:cdc MAXLEN 0",
         "GET __local__:cdc",

@@ -9,6 +9,7 @@ use sync_engine::cdc::stream_id::StreamId;
 use tokio::sync::Semaphore;
 
 use super::node::Node;
+use super::roster::Roster;
 use super::stop::Stop;
 use super::tasks::Tasks;
 use crate::limits::{ANSWERS_AT_ONCE, ASK_PATIENCE, ASKERS_MAX, QUESTIONS_WAITING_MAX};
@@ -24,6 +25,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct AnswerTask {
     pub(super) node: Arc<Node>,
+    pub(super) roster: Arc<Roster>,
     pub(super) stop: Stop,
     pub(super) tasks: Tasks,
 }
@@ -43,8 +45,7 @@ impl AnswerTask {
                     let malformed = post.malformed as u64;
                     self.node.metrics.questions_refused.increment(malformed);
                     for question in post.questions {
-                        if askers.contains(&question.from) || askers.len() < ASKERS_MAX {
-                            askers.insert(question.from.clone());
+                        if self.may_ask(&question.from, &mut askers) {
                             self.take(question, &waiting, &working).await;
                         } else {
                             self.node.metrics.questions_refused.increment(1);
@@ -58,6 +59,18 @@ impl AnswerTask {
                 }
             }
         }
+    }
+
+    /// Whether this node is answered. Peers of ours always are; of others so many, as each costs a stream.
+    fn may_ask(&self, from: &str, others: &mut BTreeSet<String>) -> bool {
+        if self.roster.has(from) || others.contains(from) {
+            return true;
+        }
+        let is_room = others.len() < ASKERS_MAX;
+        if is_room {
+            others.insert(from.to_owned());
+        }
+        is_room
     }
 
     /// Where to begin: what was asked before has been given up on by its askers.

@@ -195,6 +195,7 @@ impl ReplicationEngine {
         tasks.spawn("replication-roster", follow);
         let answers = AnswerTask {
             node: node.clone(),
+            roster: roster.clone(),
             stop: stop.heeded(),
             tasks: tasks.clone(),
         };

@@ -124,6 +124,11 @@ impl Roster {
         members.map(|member| member.peer.clone()).collect()
     }
 
+    /// Whether a node of this id is one of them.
+    pub(super) fn has(&self, node_id: &str) -> bool {
+        self.members.lock().by_id.contains_key(node_id)
+    }
+
     /// Stops all, for good: settings that arrive now start nobody.
     pub(super) fn close(&self) {
         let mut members = self.members.lock();

@@ -135,17 +135,17 @@ impl TailTask {
                 _ => Duration::ZERO,
             };
             let entries = self.read(&batch.cursor, count, block).await?;
-            let is_more = pace.on_read(count, entries.len(), wire_bytes(&entries));
-            self.peer.memory.lock().is_catching_up = is_more;
-            self.peer
-                .metrics
-                .events_read
-                .increment(entries.len() as u64);
+            let (got, on_wire) = (entries.len(), wire_bytes(&entries));
+            self.peer.metrics.events_read.increment(got as u64);
             if batch.add(entries, self.limits()) == Progress::Stuck {
                 let op = "read the change stream";
                 let what = "entries came that were not asked for";
                 return Err(RemoteError::Nonsense { op, what }.into());
             }
+            // What was compressed counts as what it is: the next read should bring no more than is taken in at once.
+            let bytes = on_wire.max(batch.entry_bytes().saturating_mul(got));
+            let is_more = pace.on_read(count, got, bytes) || batch.is_full();
+            self.peer.memory.lock().is_catching_up = is_more;
             if !is_more || batch.is_full() {
                 return Ok(batch);
             }

@@ -10,7 +10,7 @@ use sync_engine::merkle::codec::encode_summary;
 
 use super::question::{Answer, Question, Refusal, decode_question, encode_answer, encode_record};
 use crate::apply::SyncEngineRef;
-use crate::limits::{ANSWER_BYTES_AIM, ANSWER_ROWS_MAX};
+use crate::limits::{ANSWER_BYTES_AIM, ANSWER_HELD_MAX, ANSWER_ROWS_MAX};
 
 /// Keys whose records are read at once.
 const KEYS_AT_ONCE: usize = 128;
@@ -85,8 +85,9 @@ async fn summaries(
 
 async fn records(store: &dyn SyncEngineRef, keys: &[Key]) -> Result<Answer, StorageError> {
     let (mut done, mut bytes, mut records) = (0, 0, Vec::new());
+    let at_once_max = keys_at_once(store.payload_bytes_max());
     // Few at first: nobody knows how large they are.
-    let mut at_once = 8;
+    let mut at_once = 8.min(at_once_max);
     while let Some(rest) = keys.get(done..).filter(|rest| !rest.is_empty()) {
         let chunk = rest.get(..at_once).unwrap_or(rest);
         for record in store.records_of(chunk).await? {
@@ -100,9 +101,14 @@ async fn records(store: &dyn SyncEngineRef, keys: &[Key]) -> Result<Answer, Stor
                 return Ok(Answer::Records { done, records });
             }
         }
-        at_once = (at_once * 2).min(KEYS_AT_ONCE);
+        at_once = (at_once * 2).min(at_once_max);
     }
     Ok(Answer::Records { done, records })
+}
+
+/// Keys whose records may be read at once: after many small ones, all the next may be of the largest kind.
+fn keys_at_once(payload_bytes_max: usize) -> usize {
+    (ANSWER_HELD_MAX / payload_bytes_max.max(1)).clamp(1, KEYS_AT_ONCE)
 }
 
 async fn range(
@@ -123,4 +129,17 @@ async fn range(
         done: found.is_empty(),
         records: found.iter().map(encode_record).collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i8_what_is_held_for_an_answer_is_bounded() {
+        assert_eq!(keys_at_once(0), KEYS_AT_ONCE);
+        assert_eq!(keys_at_once(64 << 10), KEYS_AT_ONCE);
+        assert_eq!(keys_at_once(16 << 20), 8);
+        assert_eq!(keys_at_once(1 << 30), 1);
+    }
 }

@@ -4,6 +4,7 @@
 //! the hot path; a comparison after the end finds what is left.
 
 use super::cycle::{Cycle, read_records};
+use super::question::record_key;
 use crate::error::RepairError;
 use crate::tail::cursors::CursorStore;
 
@@ -34,11 +35,11 @@ impl Cycle<'_> {
                 break;
             }
             let count = records.len();
+            // Also of a record that is refused: one that is damaged must not keep us from what is behind it.
+            let last = records.iter().rev().find_map(record_key);
+            let last = last.map(|key| key.as_bytes().to_vec());
             let records = read_records(records, self.sink);
-            let last = records
-                .last()
-                .map(|record| record.key().as_bytes().to_vec());
-            // A page in which nothing can be read gives no place to go on from.
+            // A page in which no key can be read gives no place to go on from.
             let last = last.filter(|last| after.as_ref().is_none_or(|after| last > after));
             let last = last.ok_or(RepairError::NoProgress)?;
             // The next page travels while this one is stored.

@@ -367,5 +367,11 @@ pub fn decode_record(bytes: Bytes) -> Result<Stored, RecordError> {
     }
 }
 
+/// The key of a record, whatever its payload is worth; `None`: it has none that can be read.
+pub fn record_key(bytes: &Bytes) -> Option<Key> {
+    let stored = envelope::decode(bytes.clone()).ok()?;
+    Some(stored.key().clone())
+}
+
 #[cfg(test)]
 mod tests;

@@ -48,11 +48,15 @@ impl Batch {
         }
     }
 
-    /// Takes the entries of one read in.
+    /// Takes the entries of one read in, until it is full: a few bytes of a stream may stand for many of content. What is
+    /// left over is to be read again, from the cursor on.
     pub fn add(&mut self, entries: Vec<Entry>, limits: Limits) -> Progress {
         let before = self.entries;
         let is_empty = entries.is_empty();
         for entry in entries {
+            if self.is_full() {
+                break;
+            }
             if entry.id > self.cursor.at {
                 self.entries += 1;
                 self.add_one(entry, limits);
@@ -81,6 +85,11 @@ impl Batch {
                 });
             }
         }
+    }
+
+    /// Bytes that one of its entries stands for, on average.
+    pub fn entry_bytes(&self) -> usize {
+        self.bytes.checked_div(self.entries).unwrap_or(0)
     }
 
     /// Whether it should be applied before more is read.
@@ -165,6 +174,22 @@ mod tests {
             Some(Missed::Gap),
             "what could not be read was missed"
         );
+    }
+
+    #[test]
+    fn i8_many_bytes_in_few_are_taken_in_a_portion_at_a_time() {
+        let entries: Vec<Entry> = (1..=40).map(|ms| entry(ms, vec![0; 1 << 20])).collect();
+        assert!(wire_bytes(&entries) < 1 << 20);
+        let (mut cursor, mut batches) = (Cursor::from_end(id(0), Some((Epoch(1), 0))), 0);
+        while cursor.at < id(40) {
+            let mut batch = Batch::new(cursor);
+            let at = entries.partition_point(|entry| entry.id <= batch.cursor.at);
+            assert_eq!(batch.add(entries[at..].to_vec(), LIMITS), Progress::Moved);
+            assert!(batch.writes.len() <= APPLY_BYTES_MAX >> 20 && batch.entry_bytes() > 1 << 20);
+            assert_eq!(batch.missed, None);
+            (cursor, batches) = (batch.cursor, batches + 1);
+        }
+        assert_eq!(batches, 3);
     }
 
     #[test]

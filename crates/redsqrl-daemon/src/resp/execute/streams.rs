@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::Executor;
 use super::fault::Fault;
 use crate::resp::command::{XRange, XRead};
+use crate::resp::mailbox::MAIL_AGE_MAX;
 use crate::resp::special::Place;
 use crate::resp::streams::{
     Append, Entry, StreamError, StreamId, StreamInfo, StreamSource, Trim, stream_reply,
@@ -30,6 +31,15 @@ impl Executor<'_> {
             Place::Mail => {}
         }
         let now_ms = u64::try_from(self.shared.env().now_ms()).unwrap_or(0);
+        // Ids only grow: one from the future would keep all later mail from being told from old mail, or from coming at all.
+        let patience = u64::try_from(MAIL_AGE_MAX.as_millis()).unwrap_or(u64::MAX);
+        if append
+            .id
+            .ms()
+            .is_some_and(|ms| ms > now_ms.saturating_add(patience))
+        {
+            return Err(StreamError::IdFromFuture.into());
+        }
         match self.shared.streams.add(append, now_ms)? {
             Some(id) => self.reply().bulk(id.to_string().as_bytes()),
             None => self.reply().null(),
