@@ -161,7 +161,7 @@ mod tests {
             entries.insert(0, part_fields(seed, 2, 0, n + 1, "other".into()));
             entries.insert(1, part_fields(seed ^ 1, 1, 0, 1, "stale".into()));
             if swap { entries.reverse(); }
-            let mut assembly = Assembly::new(seed, len);
+            let mut assembly = Assembly::new(seed, len.max("other".len()));
             let whole: Vec<_> = entries.iter().filter_map(|fields| assembly.add(fields).unwrap()).collect();
             prop_assert_eq!(whole, [answer]);
         }
