@@ -4,8 +4,10 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use common::flaky_cache::FlakyCache;
 use common::hammer::{Weather, hammer};
 use common::slow_archive::SlowArchive;
 use common::*;
@@ -49,7 +51,9 @@ async fn i1_read_your_writes_while_flushes_fail() {
         ..small(with_redis(config_without_wal(dir.path()), &redis))
     };
     let engine = started_on(config, archive.clone()).await;
+    let sabotaged = archive.clone();
     let saboteur = tokio::spawn(async move {
+        let archive = sabotaged;
         let mut chance = chance(7);
         loop {
             match chance.u32(0..4) {
@@ -70,6 +74,8 @@ async fn i1_read_your_writes_while_flushes_fail() {
         answered += hammer(&engine, 6, 20, Weather::Stormy).await;
     }
     saboteur.abort();
+    saboteur.await.unwrap_err();
+    archive.set_down(false);
     assert!(answered > 500, "{answered} answers");
     flush_the_archive(&engine).await;
     assert_honest(&engine).await;
@@ -157,52 +163,59 @@ async fn i1_a_range_no_longer_shows_what_became_an_item_of_the_cache_alone() {
 /// the archive after the cache had confirmed.
 #[tokio::test(flavor = "multi_thread")]
 async fn i1_repairing_the_cache_takes_out_nothing_that_was_just_written() {
-    let redis = RedisServer::start().unwrap();
-    let proxy = FaultyProxy::start(redis.addr()).unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let config = SyncEngineConfig {
-        redis_url: Some(proxy.url(&redis.url()).into()),
-        l1_max_bytes: 64 << 10,
-        max_payload_bytes: 8 << 10,
-        batch_flush_ms: 30,
-        redis_timeout_ms: 100,
-        redis_response_timeout_ms: 100,
-        ..config_without_wal(dir.path())
-    };
-    let engine = started_on(config, SlowArchive::new(150, 0)).await;
-    proxy.set(Fault::Cut).unwrap();
-    let only_cached = SubmitOptions::cache(CacheTtl::Hour);
-    for n in 0..20 {
-        let id = format!("only.{n}");
-        engine
-            .submit_with(item(&id, "kept"), only_cached.clone())
-            .await
-            .unwrap();
-    }
+    let (dir, cache) = (tempfile::tempdir().unwrap(), FlakyCache::new());
+    let archive = SlowArchive::new(900, 0);
+    let config = config_without_wal(dir.path());
+    let engine = started_with(config, archive, cache.clone()).await;
+    cache.fail_puts.store(true, Ordering::SeqCst);
+    cache.fail_removes.store(true, Ordering::SeqCst);
+    let only = SubmitOptions::cache(CacheTtl::Hour);
+    engine
+        .submit_with(item("only", "kept"), only)
+        .await
+        .unwrap();
     eventually("the cache is known to be stale", async || {
         engine.health_check().await.cache_stale_keys > 0
     })
     .await;
-    proxy.set(Fault::Pass).unwrap();
-    // Beside them writes that keep each batch waiting for the archive.
-    let mut n = 0;
-    eventually("the cache has them", async || {
-        n += 1;
-        engine
-            .submit(item(&format!("both.{n}"), "x"))
-            .await
-            .unwrap();
-        engine.health_check().await.cache_stale_keys == 0
+    cache.fail_puts.store(false, Ordering::SeqCst);
+    // In one batch with a write that keeps it waiting for the archive, while the repair gets its turn.
+    eventually("the cache has it", async || {
+        engine.submit(item("both", "x")).await.unwrap();
+        cache.holds("only")
     })
     .await;
-    eventually("all is stored", async || engine.force_flush().await.is_ok()).await;
+    cache.fail_removes.store(false, Ordering::SeqCst);
+    flush_the_archive(&engine).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert!(cache.holds("only"));
+    engine.shutdown().await;
+}
+
+/// The answer of a tier came when its key had been rewritten, stored and evicted: it must not stay in memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn i1_a_slow_read_leaves_nothing_old_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = SlowArchive::new(0, 0);
+    let config = SyncEngineConfig {
+        l1_max_bytes: 64 << 10,
+        max_payload_bytes: 8 << 10,
+        ..config_without_wal(dir.path())
+    };
+    let engine = started_on(config, archive.clone()).await;
+    engine.submit(item("k", "old")).await.unwrap();
     evict(&engine).await;
-    for n in 0..20 {
-        assert_eq!(
-            text(&engine, &format!("only.{n}")).await.as_deref(),
-            Some("kept"),
-            "only.{n}"
-        );
-    }
+    archive.after_reads_ms.store(1_500, Ordering::SeqCst);
+    let slow = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.get("k").await }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    archive.after_reads_ms.store(0, Ordering::SeqCst);
+    engine.submit(item("k", "new")).await.unwrap();
+    evict(&engine).await;
+    assert!(!slow.is_finished(), "the machine is too slow for this test");
+    slow.await.unwrap().unwrap();
+    assert_eq!(text(&engine, "k").await.as_deref(), Some("new"));
     engine.shutdown().await;
 }

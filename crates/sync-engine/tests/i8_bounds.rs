@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use common::flaky_cache::FlakyCache;
 use common::slow_archive::SlowArchive;
 use common::*;
 use sync_engine::cdc::{ChangeLog, PublishError};
@@ -192,6 +193,41 @@ async fn i8_the_cap_of_l1_holds_against_reads_applies_and_expiry_with_a_slow_cac
     .await;
     let highest = watch.highest();
     assert!(highest <= L1_BYTES, "{highest} bytes of {L1_BYTES}");
+    engine.shutdown().await;
+}
+
+/// What reads find in the archive goes to the cache by way of L1. A cache that dawdles must not fill L1 with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn i8_reads_with_a_slow_cache_take_no_room_from_writes() {
+    let (dir, cache) = (tempfile::tempdir().unwrap(), FlakyCache::new());
+    let archive = Arc::new(MemoryArchive::new());
+    let first = started_on(capped(config_without_wal(dir.path())), archive.clone()).await;
+    for n in 0..1_500 {
+        let item = SyncItem::new(format!("r.{n}"), vec![7; 2_000]);
+        first.submit(item).await.unwrap();
+    }
+    first.shutdown().await;
+    let archive = Arc::new(archive.restarted());
+    let config = capped(config_without_wal(dir.path()));
+    let engine = started_with(config, archive, cache.clone()).await;
+    cache.put_delay_ms.store(2_000, Ordering::SeqCst);
+    let watch = Watch::over(&engine);
+    for n in 0..1_500 {
+        let found = engine.get(&format!("r.{n}")).await.unwrap();
+        assert!(found.is_some());
+    }
+    let begun = std::time::Instant::now();
+    for n in 0..8 {
+        let item = SyncItem::new(format!("mine.{n}"), vec![1; 20_000]);
+        engine.submit(item).await.unwrap();
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "writes waited for reads"
+    );
+    let highest = watch.highest();
+    assert!(highest <= L1_BYTES, "{highest} bytes of {L1_BYTES}");
+    cache.put_delay_ms.store(0, Ordering::SeqCst);
     engine.shutdown().await;
 }
 

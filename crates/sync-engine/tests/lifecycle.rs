@@ -157,7 +157,7 @@ async fn a_damaged_database_is_a_typed_error_and_the_file_stays_as_it_is() {
 async fn a_log_with_a_torn_tail_gives_back_what_it_has_and_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let config = SyncEngineConfig {
-        wal_max_items: Some(5_000),
+        wal_max_items: Some(1_000),
         ..config(dir.path())
     };
     let engine = started(unhurried(config.clone())).await;

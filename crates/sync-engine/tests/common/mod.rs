@@ -1,6 +1,7 @@
 //! An engine on private files, for the tests of promises.
 #![allow(dead_code, clippy::disallowed_methods)]
 
+pub mod flaky_cache;
 pub mod hammer;
 pub mod slow_archive;
 
@@ -9,9 +10,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sync_engine::item::codec;
+use sync_engine::l2::CacheStore;
 use sync_engine::l3::ArchiveStore;
 use sync_engine::{
-    HlcTime, Key, Origin, Stamp, StorageError, Stored, SyncEngine, SyncEngineConfig, SyncItem,
+    HlcTime, Key, Origin, Stamp, StorageError, Stored, SubmitOptions, SyncEngine, SyncEngineConfig,
+    SyncItem,
 };
 use testbed::RedisServer;
 use tokio::sync::watch;
@@ -81,6 +84,21 @@ pub async fn started_on(
     Arc::new(engine)
 }
 
+/// A running engine on this archive and this cache.
+pub async fn started_with(
+    config: SyncEngineConfig,
+    archive: Arc<dyn ArchiveStore>,
+    cache: Arc<dyn CacheStore>,
+) -> Arc<SyncEngine> {
+    let (_, settings) = watch::channel(config.clone());
+    let engine = SyncEngine::builder(config, settings)
+        .with_archive(archive)
+        .with_cache(cache)
+        .build();
+    engine.start().await.expect("the engine starts");
+    Arc::new(engine)
+}
+
 /// A running engine on files that one dropped without a shutdown may hold for another moment.
 pub async fn started_after_a_drop(config: SyncEngineConfig) -> Arc<SyncEngine> {
     let until = Instant::now() + Duration::from_secs(10);
@@ -123,12 +141,12 @@ pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Pushes everything clean out of an L1 of 64 KiB by reading and writing other keys.
+/// Pushes everything clean out of an L1 of 64 KiB: many times what it holds comes in.
 pub async fn evict(engine: &SyncEngine) {
-    for n in 0..60 {
-        let filler = SyncItem::new(format!("filler.{n}"), vec![n as u8; 4000]);
-        engine.submit(filler).await.expect("a filler is accepted");
-    }
+    let durable = SubmitOptions::durable();
+    let filler = |n| item(&format!("filler.{n}"), "x").with_options(durable.clone());
+    let done = engine.submit_many((0..2_000).map(filler).collect()).await;
+    assert_eq!(done.expect("fillers are accepted").failed, 0);
     flush_the_archive(engine).await;
 }
 

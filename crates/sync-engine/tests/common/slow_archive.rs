@@ -1,6 +1,7 @@
-//! An archive whose answers to commits come late: what is done there is not known here yet.
+//! An archive whose answers come late: what is done there is not known here yet.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,6 +17,8 @@ pub struct SlowArchive {
     pub inner: Arc<MemoryArchive>,
     pub before: Duration,
     pub after: Duration,
+    /// Between reading rows and answering, in milliseconds.
+    pub after_reads_ms: AtomicU64,
 }
 
 impl SlowArchive {
@@ -24,6 +27,7 @@ impl SlowArchive {
             inner: Arc::new(MemoryArchive::new()),
             before: Duration::from_millis(before_ms),
             after: Duration::from_millis(after_ms),
+            after_reads_ms: AtomicU64::new(0),
         })
     }
 }
@@ -40,7 +44,10 @@ impl ArchiveStore for SlowArchive {
         written
     }
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Stored>>, ArchiveError> {
-        self.inner.get_many(keys).await
+        let found = self.inner.get_many(keys).await;
+        let delay = self.after_reads_ms.load(Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        found
     }
     async fn leaves_of(&self, keys: &[Key]) -> Result<Vec<Option<Leaf>>, ArchiveError> {
         self.inner.leaves_of(keys).await
