@@ -155,6 +155,9 @@ pub enum InvalidItem {
     /// The options name no tier that keeps it.
     #[error("its options keep it in no tier: set `redis` or `sql`")]
     NoTier,
+    /// A peer sent an item whose options keep it out of SQL: such items stay on their node.
+    #[error("its options keep it out of SQL (`sql: false`), and such items are not replicated")]
+    NotReplicated,
     /// The options name only a tier that this engine does not have.
     #[error("its options keep it only in {tier}, and this engine has none configured")]
     TierNotConfigured {

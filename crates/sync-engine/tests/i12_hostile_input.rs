@@ -7,7 +7,10 @@ use std::io::Write;
 use std::net::TcpStream;
 
 use common::*;
-use sync_engine::{ErrorKind, InvalidKey, Relay, StorageError, Stored, SyncEngineConfig, SyncItem};
+use sync_engine::{
+    CacheTtl, ErrorKind, InvalidItem, InvalidKey, Relay, StorageError, Stored, SubmitOptions,
+    SyncEngineConfig, SyncItem,
+};
 use testbed::RedisServer;
 
 fn bad_ids() -> Vec<(String, InvalidKey)> {
@@ -114,6 +117,32 @@ async fn i12_what_a_peer_may_not_send_is_refused_or_kept_back() {
         "the clock followed a lie"
     );
     assert_eq!(engine.count_prefix("h.").await.unwrap(), 2);
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i12_an_item_that_is_not_for_sql_comes_from_no_peer() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = started(config(dir.path())).await;
+    let at = stamp(1_700_000_000_000, 0, "peer");
+    let options = SubmitOptions::cache(CacheTtl::Hour);
+    let lie = stamped(item("s.lie", "x").with_options(options), at);
+    let applied = engine
+        .apply(vec![lie, stamped(item("s.good", "x"), at)], Relay::No)
+        .await
+        .unwrap();
+    assert_eq!((applied.taken, applied.refused.len()), (1, 1));
+    let (key, error) = &applied.refused[0];
+    assert_eq!(*key, "s.lie");
+    let reason = InvalidItem::NotReplicated;
+    assert!(
+        matches!(error, StorageError::InvalidItem { reason: found, .. } if *found == reason),
+        "{error}"
+    );
+    assert!(error.to_string().contains("not replicated"), "{error}");
+    assert!(!engine.contains("s.lie").await.unwrap());
+    assert_eq!(engine.merkle_aggregate().unwrap().count, 1);
+    assert_honest(&engine).await;
     engine.shutdown().await;
 }
 

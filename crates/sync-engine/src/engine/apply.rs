@@ -7,7 +7,7 @@ use super::SyncEngine;
 use super::core::Core;
 use super::publisher::Change;
 use crate::batch::plan::ArchiveWrite;
-use crate::error::StorageError;
+use crate::error::{InvalidItem, StorageError};
 use crate::ingest::admit;
 use crate::item::decide::{Decision, decide};
 use crate::item::key::Key;
@@ -27,7 +27,7 @@ pub struct Applied {
     /// Stamped further ahead of the local clock than is believed: neither applied nor merged into the clock. The caller
     /// keeps them and tries again as time passes.
     pub early: Vec<Stored>,
-    /// Unfit to be stored here (too large, malformed key), and why.
+    /// Unfit to be stored here (too large, malformed key, not for SQL), and why.
     pub refused: Vec<(Key, StorageError)>,
 }
 
@@ -110,6 +110,11 @@ impl Core {
         let mut repeats = 0;
         for stored in writes {
             let checked = match &stored {
+                // A row that no peer is ever told of would keep the roots apart for good.
+                Stored::Live(item) if !stored.is_archived() => Err(StorageError::InvalidItem {
+                    id: item.object_id.clone(),
+                    reason: InvalidItem::NotReplicated,
+                }),
                 Stored::Live(item) => admit::check(item, &rules),
                 Stored::Tombstone { key, .. } => key.check().map_err(StorageError::from),
             };
