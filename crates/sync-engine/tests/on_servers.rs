@@ -3,9 +3,13 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::*;
+use sync_engine::env::RealEnv;
+use sync_engine::l3::mysql::MysqlArchive;
+use sync_engine::l3::{ArchiveStore, MetaKey};
 use sync_engine::{Ack, ErrorKind, ItemStatus, SubmitOptions, SyncEngine, SyncEngineConfig};
 use testbed::{MariaDb, RedisServer};
 
@@ -237,4 +241,37 @@ async fn write_all_fillers(engine: &SyncEngine) {
             .unwrap();
     }
     flushed(engine).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn engines_on_one_server_have_an_origin_each_and_no_stop_is_the_last() {
+    let mariadb = MariaDb::start().unwrap();
+    let sql = mariadb.fresh_database().unwrap();
+    let unnamed = SyncEngineConfig {
+        sql_url: Some(sql.as_str().into()),
+        batch_flush_ms: 10,
+        ..Default::default()
+    };
+    let (a, b) = (
+        started(unnamed.clone()).await,
+        started(unnamed.clone()).await,
+    );
+    let of_a = a.submit(item("o.a", "1")).await.unwrap();
+    let of_b = b.submit(item("o.b", "1")).await.unwrap();
+    assert_ne!(of_a.origin, of_b.origin);
+    a.shutdown().await;
+    b.shutdown().await;
+    let again = started(unnamed).await;
+    let of_again = again.submit(item("o.c", "1")).await.unwrap();
+    assert!(![of_a.origin, of_b.origin].contains(&of_again.origin));
+    assert!(of_again > of_a && of_again > of_b);
+    again.shutdown().await;
+
+    let env = Arc::new(RealEnv::default());
+    let archive = MysqlArchive::from_url(&sql.as_str().into(), env).unwrap();
+    archive.open().await.unwrap();
+    assert_eq!(archive.meta(MetaKey::Identity).await.unwrap(), None);
+    let generation = archive.meta(MetaKey::Generation).await.unwrap().unwrap();
+    assert_eq!(generation[4], 0, "clean");
+    archive.close().await.unwrap();
 }

@@ -22,7 +22,8 @@ pub struct SyncEngineConfig {
     pub redis_prefix: Option<String>,
     /// SQL of the L3 tier: `sqlite:PATH` or `mysql://`. None: no L3.
     pub sql_url: Option<BackendUrl>,
-    /// The node's id, from which its origin in stamps is derived. None: a random one, kept in L3.
+    /// The node's id, from which its origin in stamps is derived. None: a random one; kept in L3
+    /// where that is this engine's alone (SQLite), new for each run where others may share it (a server).
     pub node_id: Option<String>,
     /// When writes are acknowledged. None: `Logged` with `wal_path`, else `Queued`. *Live.*
     #[serde(deserialize_with = "ack_name")]

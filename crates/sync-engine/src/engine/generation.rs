@@ -115,7 +115,8 @@ impl Core {
     pub(super) async fn persist_generation(&self, clean: bool) -> Result<(), StorageError> {
         let persisted = Persisted {
             generation: self.generation(),
-            clean,
+            // Of other engines on the archive nobody here knows what they left stale.
+            clean: clean && self.archive.is_exclusive(),
             life: self.cache_life.lock().clone(),
         };
         self.archive

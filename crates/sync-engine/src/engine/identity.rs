@@ -2,7 +2,7 @@
 
 use crate::item::stamp::Origin;
 
-/// The identity kept in L3, so that a restart is the same node, and a copy is not.
+/// The identity; kept in an L3 of the engine's own, so that a restart is the same node, and a copy is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     pub node_id: String,
@@ -33,6 +33,12 @@ impl Identity {
             fingerprint: lines.next()?.into(),
             node_id: lines.next()?.into(),
         })
+    }
+
+    /// The identity of a run on an archive that other engines may use at the same time. Nothing is kept there: two of them
+    /// would find the same name in it, and stamp under one origin.
+    pub(super) fn among_others(node_id: Option<&str>, random: u64) -> Self {
+        Self::resolve(None, node_id, None, random)
     }
 
     /// The identity of the run that begins, from the stored one, the configured node id and what the storage looks like
@@ -92,5 +98,13 @@ mod tests {
             Identity::resolve(Some(unnamed.clone()), None, None, 4),
             unnamed
         );
+    }
+
+    #[test]
+    fn engines_that_share_an_archive_have_an_origin_each() {
+        let unnamed = |random| Identity::among_others(None, random).origin();
+        assert_ne!(unnamed(2), unnamed(3));
+        let named = |random| Identity::among_others(Some("a"), random).origin();
+        assert_eq!(named(2), named(3));
     }
 }

@@ -306,6 +306,9 @@ async fn settle_identity(
     opened: &Opened,
     random: u64,
 ) -> Result<Identity, StorageError> {
+    if !archive.is_exclusive() {
+        return Ok(Identity::among_others(config.node_id.as_deref(), random));
+    }
     let stored = archive.meta(MetaKey::Identity).await?;
     let stored = stored.as_deref().and_then(Identity::from_bytes);
     let fingerprint = opened.fingerprint.as_deref();
