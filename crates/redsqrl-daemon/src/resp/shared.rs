@@ -133,6 +133,11 @@ impl RespShared {
         self.places.of(key)
     }
 
+    /// Whether the tree's root can be read under its key.
+    pub(super) fn shows_root(&self) -> bool {
+        self.engine.config().merkle_calc_enabled
+    }
+
     pub(super) fn uptime(&self) -> Duration {
         self.env.monotonic().saturating_sub(self.started)
     }

@@ -44,6 +44,12 @@ pub trait ChangeLog: Send + Sync {
     /// Publishes the root of the tree where peers read it with one GET.
     async fn publish_root(&self, root: &str) -> Result<(), PublishError>;
 
+    /// Takes away a root that an earlier run published: peers would take it for the present one. Does nothing where
+    /// no root outlives its process.
+    async fn withdraw_root(&self) -> Result<(), PublishError> {
+        Ok(())
+    }
+
     /// Whether anything is published at all.
     fn is_enabled(&self) -> bool;
 }

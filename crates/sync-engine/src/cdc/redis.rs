@@ -157,6 +157,14 @@ impl ChangeLog for RedisLog {
             .map_err(|error| PublishError(Box::new(error)))
     }
 
+    async fn withdraw_root(&self) -> Result<(), PublishError> {
+        let mut pipeline = Pipeline::with_capacity(1);
+        pipeline.cmd("DEL").arg(&self.root_key);
+        let sent = self.link.send_all(&pipeline).await;
+        sent.map(|_| ())
+            .map_err(|error| PublishError(Box::new(error)))
+    }
+
     fn is_enabled(&self) -> bool {
         true
     }

@@ -60,7 +60,8 @@ pub struct SyncEngineConfig {
     pub redis_eviction_start: f64,
     /// … and at which it ends. *Live.*
     pub redis_eviction_target: f64,
-    /// Publish the tree's root for peers.
+    /// Publish the tree's root where changes are published. Without it peers compare by questions each time, even
+    /// when nothing differs. The tree itself is always kept.
     pub merkle_calc_enabled: bool,
     /// Delay before a root is published, at random up to this many milliseconds. *Live.*
     pub merkle_calc_jitter_ms: u64,

@@ -143,6 +143,10 @@ impl Publisher {
         self.log.publish_root(root).await
     }
 
+    pub(super) async fn withdraw_root(&self) -> Result<(), crate::cdc::PublishError> {
+        self.log.withdraw_root().await
+    }
+
     /// Publishes until the engine stops.
     pub(super) async fn run(core: Arc<Core>) {
         let publisher = &core.publisher;

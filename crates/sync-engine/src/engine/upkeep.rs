@@ -142,6 +142,13 @@ impl Core {
 
     /// Publishes the tree's root whenever it has changed, and now and then all the same.
     pub(super) async fn run_roots(self: Arc<Self>) {
+        if !self.config().merkle_calc_enabled {
+            while let Err(error) = self.publisher.withdraw_root().await {
+                tracing::debug!(%error, "an earlier root could not be withdrawn");
+                self.env.sleep(Duration::from_secs(1)).await;
+            }
+            return;
+        }
         let mut flushed = self.flushed.subscribe();
         let mut published = None;
         loop {

@@ -54,7 +54,10 @@ impl Executor<'_> {
         let (items, special): (Vec<&Bytes>, Vec<&Bytes>) = keys
             .iter()
             .partition(|key| self.shared.place(key) == Place::Item);
-        let is_there = |key: &&&Bytes| self.shared.place(key) == Place::Root || self.is_stream(key);
+        let is_there = |key: &&&Bytes| match self.shared.place(key) {
+            Place::Root => self.shared.shows_root(),
+            _ => self.is_stream(key),
+        };
         let mut count = special.iter().filter(is_there).count();
         let mut rest = items.as_slice();
         let mut at_once = keys_first();
@@ -71,7 +74,8 @@ impl Executor<'_> {
 
     pub(super) async fn kind(&mut self, key: &[u8]) -> Result<(), Fault> {
         let kind = match self.shared.place(key) {
-            Place::Root => "string",
+            Place::Root if self.shared.shows_root() => "string",
+            Place::Root => "none",
             Place::Changes | Place::Mail if self.is_stream(key) => "stream",
             Place::Changes | Place::Mail => "none",
             Place::Item => match self.item_of(key).await? {

@@ -53,10 +53,10 @@ impl Executor<'_> {
     /// GET of a key that is no item's.
     pub(super) fn get_special(&mut self, key: &[u8]) -> Result<(), Fault> {
         match self.shared.place(key) {
-            Place::Root => {
-                let root = self.root()?;
-                self.reply().bulk(root.as_bytes());
-            }
+            Place::Root => match self.root()? {
+                Some(root) => self.reply().bulk(root.as_bytes()),
+                None => self.reply().null(),
+            },
             _ if self.is_stream(key) => return Err(Fault::WrongType),
             _ => self.reply().null(),
         }
@@ -76,7 +76,7 @@ impl Executor<'_> {
             count = keys_at_once(largest(items.iter()));
             for (key, item) in part.iter().zip(items) {
                 let value = match self.shared.place(key) {
-                    Place::Root => Some(self.root()?.into()),
+                    Place::Root => self.root()?.map(Bytes::from),
                     _ => item.map(|item| item.content.clone()),
                 };
                 bytes = bytes.saturating_add(value.as_ref().map_or(0, Bytes::len));
@@ -99,7 +99,7 @@ impl Executor<'_> {
 
     pub(super) async fn strlen(&mut self, key: &[u8]) -> Result<(), Fault> {
         let len = match self.shared.place(key) {
-            Place::Root => self.root()?.len(),
+            Place::Root => self.root()?.map_or(0, |root| root.len()),
             _ => {
                 let item = self.string_item(key).await?;
                 item.map_or(0, |item| item.content.len())

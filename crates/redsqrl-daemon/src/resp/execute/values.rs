@@ -84,8 +84,11 @@ impl Executor<'_> {
             .with(|store| store.source(key).is_some())
     }
 
-    /// The root of the tree as it is now, the way peers read it.
-    pub(super) fn root(&self) -> Result<String, Fault> {
-        Ok(self.shared.engine.merkle_root()?.to_string())
+    /// The root of the tree as it is now, the way peers read it; `None` on a node that shows none.
+    pub(super) fn root(&self) -> Result<Option<String>, Fault> {
+        match self.shared.shows_root() {
+            true => Ok(Some(self.shared.engine.merkle_root()?.to_string())),
+            false => Ok(None),
+        }
     }
 }
