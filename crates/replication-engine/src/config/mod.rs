@@ -41,7 +41,7 @@ pub struct ReplicationConfig {
 pub struct PeerConfig {
     /// Its id.
     pub node_id: String,
-    /// Its Redis, or its own Redis-protocol port. `rediss://` is TLS.
+    /// Its Redis, or its own Redis-protocol port: `redis://`. `rediss://` (TLS) is refused: this build has none.
     pub redis_url: BackendUrl,
     /// The `redis_prefix` of that node, when it has one. Default: none, so that its keys begin with `__local__:`.
     #[serde(default)]
@@ -135,9 +135,11 @@ impl ReplicationConfig {
             let expected = "an id that no other peer has";
             return Err(ConfigError::new(field("node_id"), &peer.node_id, expected));
         }
-        let url = peer.redis_url.expose();
-        if !url.starts_with("redis://") && !url.starts_with("rediss://") {
-            let expected = "a URL that begins with redis:// or rediss://";
+        if !peer.redis_url.expose().starts_with("redis://") {
+            let expected = match peer.redis_url.is_tls() {
+                true => BackendUrl::WITHOUT_TLS,
+                false => "a URL that begins with redis://",
+            };
             return Err(ConfigError::new(
                 field("redis_url"),
                 &peer.redis_url,

@@ -99,11 +99,12 @@ fn the_defaults_are_the_documented_ones() {
     assert!(!relay);
     let [
         PeerConfig {
+            node_id: _,
+            redis_url: _,
             priority,
             redis_prefix,
             circuit_failure_threshold,
             circuit_reset_timeout_sec,
-            ..
         },
     ] = &peers[..]
     else {
@@ -155,6 +156,14 @@ fn what_cannot_work_is_named() {
         broken(|c| c.peers[0].redis_url = "http://x".into()),
         "peers[0].redis_url"
     );
+    assert_eq!(
+        broken(|c| c.peers[0].redis_url = "rediss://x".into()),
+        "peers[0].redis_url"
+    );
+    let mut tls = config();
+    tls.peers[0].redis_url = "rediss://x".into();
+    let error = tls.validate().unwrap_err().to_string();
+    assert!(error.contains("no TLS"), "{error}");
     assert_eq!(
         broken(|c| c.peers[0].circuit_failure_threshold = 0),
         "peers[0].circuit_failure_threshold"

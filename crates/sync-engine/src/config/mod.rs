@@ -16,7 +16,8 @@ use crate::limits::PAYLOAD_BYTES_CEILING;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SyncEngineConfig {
-    /// Redis of the L2 tier, `redis://` or `rediss://`. None: no L2.
+    /// Redis of the L2 tier: `redis://`, `redis+unix://` or `unix://`. None: no L2. `rediss://` (TLS) is refused: this
+    /// build has none.
     pub redis_url: Option<BackendUrl>,
     /// Put before every Redis key.
     pub redis_prefix: Option<String>,
@@ -179,10 +180,17 @@ impl SyncEngineConfig {
             }),
             _ => Ok(()),
         };
+        if let Some(url) = self.redis_url.as_ref().filter(|url| url.is_tls()) {
+            return Err(ConfigError {
+                field: "redis_url",
+                found: url.to_string(),
+                expected: BackendUrl::WITHOUT_TLS.into(),
+            });
+        }
         scheme(
             &self.redis_url,
             "redis_url",
-            &["redis://", "rediss://", "redis+unix://", "unix://"],
+            &["redis://", "redis+unix://", "unix://"],
         )?;
         scheme(
             &self.sql_url,
@@ -338,6 +346,14 @@ mod tests {
         };
         let error = wrong.validate().unwrap_err();
         assert_eq!(error.field, "sql_url");
+        assert!(!error.to_string().contains("tiger"), "{error}");
+        let wrong = SyncEngineConfig {
+            redis_url: Some("rediss://:tiger@h".into()),
+            ..Default::default()
+        };
+        let error = wrong.validate().unwrap_err();
+        assert_eq!(error.field, "redis_url");
+        assert!(error.expected.contains("no TLS"), "{error}");
         assert!(!error.to_string().contains("tiger"), "{error}");
         let wrong = SyncEngineConfig {
             backpressure_warn: 0.95,

@@ -10,6 +10,15 @@ use serde::Deserialize;
 pub struct BackendUrl(String);
 
 impl BackendUrl {
+    /// What is expected instead of a `rediss://` URL.
+    pub const WITHOUT_TLS: &str =
+        "a URL that begins with redis:// (this build has no TLS: use a tunnel for rediss://)";
+
+    /// Whether it asks for TLS to a Redis.
+    pub fn is_tls(&self) -> bool {
+        self.0.starts_with("rediss://")
+    }
+
     /// The whole URL, secrets included: for connecting only.
     pub fn expose(&self) -> &str {
         &self.0
