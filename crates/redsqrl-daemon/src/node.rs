@@ -179,7 +179,14 @@ impl Stored {
         let replication = replication(&config, settings, &engine, &shared);
         let view = replication.clone();
         let view = Arc::new(move || mesh::shown(&view));
-        let face = Face::new(engine.clone(), config.max_body(), metrics.clone(), view);
+        let keys = shared.keys().clone();
+        let face = Face::new(
+            engine.clone(),
+            keys,
+            config.max_body(),
+            metrics.clone(),
+            view,
+        );
         let face = Arc::new(face);
         let started = match replication.start().await {
             Ok(()) => ports.serve(face.clone(), shared),

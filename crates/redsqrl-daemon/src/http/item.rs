@@ -97,6 +97,10 @@ pub(super) async fn write(
     body: Body,
 ) -> Result<Response, Refusal> {
     let id = name::of(&uri).map_err(Refusal::invalid)?;
+    if face.keys.contains(id.as_bytes()) {
+        let own = "this id is a key of redsqrl's own (change stream, root, mail of peers): choose another";
+        return Err(Refusal::invalid(own));
+    }
     let Query(wishes) =
         Query::<Wishes>::try_from_uri(&uri).map_err(|wrong| Refusal::invalid(wrong.body_text()))?;
     let expires_at = wishes.ttl.map(expiry).transpose()?;

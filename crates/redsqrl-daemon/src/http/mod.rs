@@ -30,6 +30,7 @@ use axum::http::{StatusCode, Uri};
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sync_engine::SyncEngine;
+use sync_engine::cdc::keys::SpecialKeys;
 use tokio::sync::Semaphore;
 
 pub use peers::MeshView;
@@ -44,6 +45,7 @@ const LISTINGS_MAX: usize = 4;
 /// What the requests share.
 pub struct Face {
     engine: Arc<SyncEngine>,
+    keys: SpecialKeys,
     bodies: BodyBudget,
     listings: Semaphore,
     metrics: PrometheusHandle,
@@ -51,16 +53,18 @@ pub struct Face {
 }
 
 impl Face {
-    /// A face of this engine, that takes bodies up to `max_body` bytes.
+    /// A face of this engine, that takes bodies up to `max_body` bytes, and no item under one of `keys`.
     #[must_use]
     pub fn new(
         engine: Arc<SyncEngine>,
+        keys: SpecialKeys,
         max_body: usize,
         metrics: PrometheusHandle,
         mesh: MeshView,
     ) -> Self {
         Self {
             engine,
+            keys,
             bodies: BodyBudget::new(max_body),
             listings: Semaphore::new(LISTINGS_MAX),
             metrics,

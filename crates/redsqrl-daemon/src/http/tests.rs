@@ -29,11 +29,13 @@ async fn stand_with(config: SyncEngineConfig) -> Stand {
     };
     let (_settings, settings) = watch::channel(config.clone());
     let max_body = config.max_payload_bytes;
+    let prefix = config.redis_prefix.clone();
     let engine = Arc::new(SyncEngine::new(config, settings));
     engine.start().await.unwrap();
     let peers = Arc::new(|| serde_json::json!({"state": "running", "peers": [{"node_id": "p"}]}));
     let face = Arc::new(Face::new(
         engine.clone(),
+        sync_engine::cdc::keys::SpecialKeys::new(prefix.as_deref()),
         max_body,
         crate::telemetry::metrics(),
         peers,
@@ -229,6 +231,31 @@ async fn i12_bad_requests_are_told_what_is_wrong() {
     // The server may hang up before all of it is sent.
     stream.write_all(flood.as_bytes()).await.ok();
     assert_eq!(stand.get("/ready").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_cannot_write_the_nodes_own_keys() {
+    let stand = stand_with(SyncEngineConfig {
+        redis_prefix: Some("app:".into()),
+        ..SyncEngineConfig::default()
+    })
+    .await;
+    for own in [
+        "app:cdc",
+        "app:merkle:root",
+        "app:sync:req",
+        "app:sync:resp:b",
+    ] {
+        let answer = stand.put(&format!("/v1/items/{own}"), b"x").await;
+        assert_eq!(answer.status, 400, "{own}: {}", answer.text());
+        assert!(answer.text().contains("redsqrl's own"), "{}", answer.text());
+        assert!(!stand.engine.contains(own).await.unwrap());
+    }
+    // Those of other prefixes are names like any other.
+    let answer = stand.put("/v1/items/__local__:cdc", b"x").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    stand.server.stop().await;
+    stand.engine.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
