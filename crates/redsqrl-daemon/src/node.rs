@@ -38,9 +38,6 @@ use crate::resp::mailbox::StreamMailbox;
 use crate::resp::{RespServer, RespShared};
 use crate::telemetry;
 
-/// Bytes that the change stream of a node without a Redis may hold.
-const CHANGES_BYTES_MAX: usize = 128 << 20;
-
 /// How often histograms are put together. Between two times they only grow.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
@@ -127,9 +124,11 @@ impl Node {
     /// Settings that cannot work; the old ones stay in force.
     pub fn reload(&self, new: NodeConfig) -> Result<(), NodeError> {
         new.validate()?;
+        let named = new.given_node_id().unwrap_or(&self.id).to_owned();
+        let told = new.clone().resolved(&named);
         let new = new.resolved(&self.id);
         let mut current = self.config.lock();
-        for name in settings::needing_restart(&current, &new) {
+        for name in settings::needing_restart(&current, &told) {
             tracing::warn!("`{name}` has changed; it takes effect when the node is started again");
         }
         self.face.set_max_body(new.max_body());
@@ -224,7 +223,8 @@ fn storage(
     let env: SharedEnv = Arc::new(RealEnv::default());
     let own = config.enable_cdc_stream && config.redis_url.is_none();
     let changes = own.then(|| {
-        let log = MemoryLog::new(config.cdc_stream_maxlen, CHANGES_BYTES_MAX, env.clone());
+        let bytes_max = settings::changes_bytes_max(config.max_payload_bytes);
+        let log = MemoryLog::new(config.cdc_stream_maxlen, bytes_max, env.clone());
         Arc::new(log)
     });
     let mut builder = SyncEngine::builder(config.clone(), settings).with_env(env);

@@ -77,13 +77,26 @@ pub struct StreamLimits {
     pub total_bytes_max: usize,
 }
 
+/// Bytes of one stream, at least.
+const STREAM_BYTES_MIN: usize = 128 * 1024 * 1024;
+
 impl Default for StreamLimits {
     fn default() -> Self {
+        StreamLimits::for_payload(16 * 1024 * 1024)
+    }
+}
+
+impl StreamLimits {
+    /// Limits for a node whose items are at most `payload_bytes_max` long: an answer with such an
+    /// item must fit beside an older one, or peers would never get it.
+    #[must_use]
+    pub fn for_payload(payload_bytes_max: usize) -> Self {
+        let stream_bytes_max = payload_bytes_max.saturating_mul(4).max(STREAM_BYTES_MIN);
         StreamLimits {
             streams_max: 1024,
             entries_max: 1_000_000,
-            stream_bytes_max: 128 * 1024 * 1024,
-            total_bytes_max: 256 * 1024 * 1024,
+            stream_bytes_max,
+            total_bytes_max: stream_bytes_max.saturating_mul(2),
         }
     }
 }
@@ -126,5 +139,21 @@ impl Default for ServerLimits {
             cursors_max: 10_000,
             cursor_age_max: Duration::from_secs(600),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_hold_several_of_the_largest_items() {
+        const MIB: usize = 1024 * 1024;
+        let usual = StreamLimits::default();
+        assert_eq!(usual.stream_bytes_max, 128 * MIB);
+        assert_eq!(usual.total_bytes_max, 256 * MIB);
+        let large = StreamLimits::for_payload(512 * MIB);
+        assert_eq!(large.stream_bytes_max, 2048 * MIB);
+        assert_eq!(large.total_bytes_max, 4096 * MIB);
     }
 }
