@@ -331,6 +331,57 @@ pub(crate) mod tests {
         prop_oneof![3 => live, 1 => tombstone]
     }
 
+    /// The bytes that `docs/formats.md` quotes.
+    #[test]
+    fn the_documented_envelopes() {
+        let stamp = Stamp {
+            time: HlcTime((1_700_000_000_000 << 16) | 3),
+            origin: Origin::from_raw(0x8f0c_6c1d_2e3b_4a50),
+        };
+        let tombstone = Stored::Tombstone {
+            key: "uk.nhs.1".into(),
+            stamp,
+        };
+        let item = SyncItem::new("uk.nhs.1", b"{}".to_vec()).edit(|f| {
+            f.stamp = stamp;
+            f.version = 7;
+            f.updated_at = 1_700_000_000_000;
+            f.expires_at = Some(1_700_000_060_000);
+            f.submit_options.redis_ttl = Some(CacheTtl::Minute);
+            f.state = "busy".into();
+            f.trace_state = Some("a=1".into());
+        });
+        for (stored, documented) in [(tombstone, TOMBSTONE), (Stored::Live(item), ITEM)] {
+            let mut bytes = Vec::new();
+            encode(&stored, &mut bytes);
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(hex, documented.replace([' ', '\n'], ""));
+            assert_eq!(decode(bytes.into()), Ok(stored));
+        }
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/formats.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for documented in [TOMBSTONE, ITEM] {
+            let lines = documented.lines().map(str::trim);
+            for line in lines {
+                assert!(page.contains(line), "docs/formats.md lacks {line}");
+            }
+        }
+    }
+
+    const TOMBSTONE: &str = "52010000 a55e6e85
+        018bcfe5680000038f0c6c1d2e3b4a50
+        0008 756b2e6e68732e31";
+
+    const ITEM: &str = "520100ff 68340c52
+        018bcfe5680000038f0c6c1d2e3b4a50
+        0008 756b2e6e68732e31
+        0000000000000007 0000018bcfe56800
+        44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a
+        0000018bcfe65260 000000000000003c
+        0004 62757379
+        00 00 01 0003 613d31 00
+        00000002 7b7d";
+
     proptest! {
         #[test]
         fn round_trip(stored in stored()) {
