@@ -4,6 +4,8 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use replication_engine::config::is_node_id;
+
 use super::NodeError;
 
 /// Locked while a node runs; holds its process id.
@@ -69,7 +71,7 @@ impl Directory {
             Err(source) => return Err(NodeError::Directory { path, source }),
         };
         let id = kept.trim();
-        if id.is_empty() || id.len() > 256 || id.chars().any(char::is_control) {
+        if !is_node_id(id) {
             return Err(NodeError::NodeId { path });
         }
         Ok(id.into())
@@ -120,11 +122,16 @@ mod tests {
         assert_eq!(first.node_id(Some("given")).unwrap(), "given");
         drop(first);
         assert_eq!(Directory::take(&path).unwrap().node_id(None).unwrap(), id);
-        fs::write(path.join(NODE_ID), "").unwrap();
-        assert!(matches!(
-            Directory::take(&path).unwrap().node_id(None),
-            Err(NodeError::NodeId { .. })
-        ));
+        for wrong in ["", "two words", "a\u{a0}b", "a\nb", &"x".repeat(257)] {
+            fs::write(path.join(NODE_ID), wrong).unwrap();
+            assert!(
+                matches!(
+                    Directory::take(&path).unwrap().node_id(None),
+                    Err(NodeError::NodeId { .. })
+                ),
+                "{wrong:?}"
+            );
+        }
         let file = parent.path().join("file");
         fs::write(&file, "").unwrap();
         assert!(matches!(

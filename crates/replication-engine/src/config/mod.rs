@@ -273,8 +273,8 @@ fn check_node_id(field: &str, id: &str) -> Result<(), ConfigError> {
     }
 }
 
-/// Whether the text may be the id of a node.
-pub(crate) fn is_node_id(id: &str) -> bool {
+/// Whether the text may be the id of a node: 1 to 256 bytes, no whitespace, no control characters.
+pub fn is_node_id(id: &str) -> bool {
     !id.is_empty()
         && id.len() <= NODE_ID_BYTES_MAX
         && !id.chars().any(|c| c.is_control() || c.is_whitespace())

@@ -120,9 +120,17 @@ impl std::str::FromStr for Stamp {
     fn from_str(text: &str) -> Result<Self, InvalidStamp> {
         let (time, origin) = text.split_once('@').ok_or(InvalidStamp)?;
         let (ms, counter) = time.split_once('.').ok_or(InvalidStamp)?;
+        // The number parsers would take a sign.
+        let are_digits = [ms, counter]
+            .iter()
+            .all(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+        let is_hex = origin.len() == 16 && origin.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !are_digits || !is_hex {
+            return Err(InvalidStamp);
+        }
         let ms: u64 = ms.parse().map_err(|_| InvalidStamp)?;
         let counter: u16 = counter.parse().map_err(|_| InvalidStamp)?;
-        if ms >= 1 << 48 || origin.len() != 16 {
+        if ms >= 1 << 48 {
             return Err(InvalidStamp);
         }
         let origin = u64::from_str_radix(origin, 16).map_err(|_| InvalidStamp)?;
@@ -142,6 +150,26 @@ mod tests {
         Stamp {
             time: HlcTime(time),
             origin: Origin(origin),
+        }
+    }
+
+    #[test]
+    fn only_stamps_are_read() {
+        let text = "1700000000000.3@8f0c6c1d2e3b4a50";
+        assert_eq!(text.parse::<Stamp>().unwrap().to_string(), text);
+        for wrong in [
+            "",
+            "+1700000000000.3@8f0c6c1d2e3b4a50",
+            "1700000000000.+3@8f0c6c1d2e3b4a50",
+            "1700000000000.3@+f0c6c1d2e3b4a50",
+            "1700000000000.3@8f0c6c1d2e3b4a5",
+            "1700000000000.65536@8f0c6c1d2e3b4a50",
+            "281474976710656.0@8f0c6c1d2e3b4a50",
+            "1700000000000.@8f0c6c1d2e3b4a50",
+            ".3@8f0c6c1d2e3b4a50",
+            "1700000000000.3",
+        ] {
+            assert_eq!(wrong.parse::<Stamp>(), Err(InvalidStamp), "{wrong}");
         }
     }
 
