@@ -124,6 +124,33 @@ fn wrong_values_are_named_with_their_place_and_what_was_expected() {
     );
 }
 
+/// No `..`: a new setting must be thought of here, and its reader named.
+#[test]
+fn the_defaults_are_the_documented_ones_and_each_setting_has_a_reader() {
+    let NodeConfig {
+        node_id,        // node::directory, config::resolve
+        dir,            // node::directory, config::resolve
+        engine: _,      // sync-engine, whose tests name each
+        replication: _, // replication-engine, whose tests name each
+        http: HttpSettings { listen, max_body },
+        resp:
+            RespSettings {
+                listen: resp_listen,
+                password,
+                max_clients,
+            },
+        log: LogSettings { level, format }, // telemetry
+    } = NodeConfig::default();
+    assert_eq!((node_id, dir.to_str()), (None, Some("redsqrl-data")));
+    assert_eq!(
+        (listen.to_string().as_str(), max_body),
+        ("127.0.0.1:7380", None)
+    );
+    assert_eq!(resp_listen.to_string(), "127.0.0.1:7379");
+    assert_eq!((password.is_none(), max_clients), (true, 10_000));
+    assert_eq!((level.as_str(), format), ("info", LogFormat::Text));
+}
+
 #[test]
 fn a_section_without_keys_is_a_section() {
     assert_eq!(read("http:\n").unwrap().http.listen, HTTP_LISTEN);

@@ -372,6 +372,68 @@ mod tests {
         assert_eq!(wrong.validate().unwrap_err().field, "ack");
     }
 
+    /// No `..`: a new setting must be thought of here, and its reader named.
+    #[test]
+    fn the_defaults_are_the_documented_ones_and_each_setting_has_a_reader() {
+        let SyncEngineConfig {
+            // engine::open, which makes the tiers and the identity
+            redis_url,
+            redis_prefix,
+            sql_url,
+            node_id,
+            wal_path,
+            enable_cdc_stream,
+            cdc_stream_maxlen,
+            redis_timeout_ms,
+            redis_response_timeout_ms,
+            wal_drain_batch_size,
+            // engine::core, where bounds are derived
+            l1_max_bytes,
+            max_payload_bytes,
+            batch_flush_ms,
+            batch_flush_count,
+            batch_flush_bytes,
+            backpressure_warn,
+            backpressure_critical,
+            wal_max_items,
+            // engine::write
+            ack,
+            // engine::flush
+            sql_write_concurrency,
+            // engine::keys_filter
+            cuckoo_warmup_batch_size,
+            cf_snapshot_interval_secs,
+            cf_snapshot_insert_threshold,
+            // engine::upkeep
+            merkle_calc_enabled,
+            merkle_calc_jitter_ms,
+            // engine::apply
+            max_clock_drift_ms,
+            // No reader yet: Redis' own eviction is not anticipated.
+            redis_eviction_enabled,
+            redis_eviction_start,
+            redis_eviction_target,
+        } = SyncEngineConfig::default();
+        assert_eq!((redis_url, redis_prefix, sql_url), (None, None, None));
+        assert_eq!((node_id, wal_path, wal_max_items), (None, None, None));
+        assert_eq!(ack, None);
+        assert_eq!((enable_cdc_stream, cdc_stream_maxlen), (false, 100_000));
+        assert_eq!((redis_timeout_ms, redis_response_timeout_ms), (5000, 5000));
+        assert_eq!((l1_max_bytes, max_payload_bytes), (256 << 20, 16 << 20));
+        let batch = (batch_flush_ms, batch_flush_count, batch_flush_bytes);
+        assert_eq!(batch, (100, 1000, 1 << 20));
+        assert_eq!((backpressure_warn, backpressure_critical), (0.7, 0.9));
+        let pages = (wal_drain_batch_size, cuckoo_warmup_batch_size);
+        assert_eq!(pages, (100, 10_000));
+        assert_eq!(sql_write_concurrency, 4);
+        let snapshot = (cf_snapshot_interval_secs, cf_snapshot_insert_threshold);
+        assert_eq!(snapshot, (30, 10_000));
+        assert_eq!((merkle_calc_enabled, merkle_calc_jitter_ms), (true, 0));
+        assert_eq!(max_clock_drift_ms, 5000);
+        let eviction = (redis_eviction_start, redis_eviction_target);
+        assert_eq!((redis_eviction_enabled, eviction), (true, (0.75, 0.6)));
+    }
+
     #[test]
     fn debug_keeps_passwords_secret() {
         let config = SyncEngineConfig {
