@@ -18,7 +18,8 @@ pub const PAYLOAD_BYTES_CEILING: usize = 512 << 20;
 /// Rows of a subtree above which the Merkle tree materializes its children.
 pub const TREE_SPLIT_ABOVE: u64 = 4096;
 
-/// Rows of a split subtree below which the Merkle tree folds its children back.
+/// A node of the Merkle tree takes a child in when the rows outside its other children are fewer than this together with
+/// the child's. At most half of [`TREE_SPLIT_ABOVE`], so that what was split is not folded at once.
 pub const TREE_FOLD_BELOW: u64 = 1024;
 
 /// Most groups that one answer about a subtree lists.

@@ -81,7 +81,7 @@ pub struct HttpSettings {
     /// Address and port. Default: `127.0.0.1:7380`. There is no password: open it to a network that you trust.
     #[serde(deserialize_with = "listen")]
     pub listen: SocketAddr,
-    /// Longest request body in bytes. None: `engine.max_payload_bytes`.
+    /// Longest request body in bytes; never more than `engine.max_payload_bytes`. None: just that.
     pub max_body: Option<usize>,
 }
 

@@ -1,8 +1,8 @@
 //! Where peers' questions come in and answers go out.
 //!
 //! A question is an entry of the stream `sync:req` on the answering node's side: `id`, `from`, `q`. Its answer is one or
-//! more entries of the stream `sync:resp:<from>` there: `id`, `by` (a number of the answerer's, so that the answers of two
-//! engines behind one stream are not mixed), `part`, `n`, `data`.
+//! more entries of the stream `sync:resp:<from>` there: `id`, `by` (a random number, new for each answer, so that the answers
+//! of two engines behind one stream are not mixed), `part`, `n`, `data`.
 
 use std::time::Duration;
 

@@ -10,7 +10,8 @@
 //! bytes = length  bytes[length]     after, end = 0 | 1 bytes
 //! ```
 //! Numbers are LEB128 varints. `done` is, for records, how many of the keys asked were dealt with (the rest is to be asked
-//! again), and for a range 1 when nothing follows.
+//! again), and for a range 1 when nothing follows. The answerer says that in an empty page behind the last record, since
+//! only a page that found nothing knows.
 
 use bytes::Bytes;
 use sync_engine::cdc::compress;
@@ -72,14 +73,14 @@ pub enum Answer {
     Summaries(Vec<Bytes>),
     /// To [`Question::Records`]: those of the first `done` keys, as far as there are any.
     Records {
-        /// How many of the keys were dealt with.
+        /// How many of the keys were dealt with: at least 1. The others are to be asked for again.
         done: usize,
         /// Encoded records.
         records: Vec<Bytes>,
     },
     /// To [`Question::Range`].
     Range {
-        /// Whether nothing follows.
+        /// Whether nothing follows. A page with records may be the last one all the same: then the next is empty and done.
         done: bool,
         /// Encoded records.
         records: Vec<Bytes>,

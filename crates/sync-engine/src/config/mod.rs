@@ -45,7 +45,8 @@ pub struct SyncEngineConfig {
     pub backpressure_critical: f64,
     /// The write-ahead log's file. None: no log.
     pub wal_path: Option<std::path::PathBuf>,
-    /// Most records in the log; at the bound writers are refused. None: bounded by unflushed bytes only. *Live.*
+    /// Most records in the log; at the bound a write waits up to 5 seconds for room, then it is refused. None: bounded
+    /// by unflushed bytes only. *Live.*
     pub wal_max_items: Option<u64>,
     /// Records read at once when the log is replayed.
     pub wal_drain_batch_size: usize,
@@ -53,13 +54,13 @@ pub struct SyncEngineConfig {
     pub cuckoo_warmup_batch_size: usize,
     /// The filter is saved at most this often, in seconds. *Live.*
     pub cf_snapshot_interval_secs: u64,
-    /// … and only after this many inserts. *Live.*
+    /// … and only when the number of rows has changed by this much since, either way. *Live.*
     pub cf_snapshot_insert_threshold: u64,
-    /// Evict from Redis before Redis does. *Live.*
+    /// Evict from Redis before Redis does. Not in force yet: nothing reads it.
     pub redis_eviction_enabled: bool,
-    /// Share of Redis' `maxmemory` at which that begins. *Live.*
+    /// Share of Redis' `maxmemory` at which that begins. Not in force yet.
     pub redis_eviction_start: f64,
-    /// … and at which it ends. *Live.*
+    /// … and at which it ends. Not in force yet.
     pub redis_eviction_target: f64,
     /// Publish the tree's root where changes are published. Without it peers compare by questions each time, even
     /// when nothing differs. The tree itself is always kept.

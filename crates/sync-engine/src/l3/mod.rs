@@ -86,7 +86,7 @@ pub type Planner = Box<dyn FnOnce(CommitView) -> Result<CommitPlan, ArchiveError
 pub enum MetaKey {
     /// The node's identity.
     Identity,
-    /// The cache generation in force, and whether the last stop was clean.
+    /// The cache generation in force, whether the last stop was clean, and which run of the Redis server it speaks of.
     Generation,
     /// The persisted filter.
     Filter,

@@ -42,7 +42,8 @@ impl SpecialKeys {
         format!("{}{SYNC_RESPONSES}{node}", self.prefix)
     }
 
-    /// Whether this whole key is one of them, so that no item may be stored under it.
+    /// Whether this whole Redis key is one of them. The cache never holds an item under it (the archive may), and the
+    /// daemon takes none from its clients.
     pub fn contains(&self, key: &[u8]) -> bool {
         key.strip_prefix(self.prefix.as_bytes())
             .is_some_and(|name| {

@@ -41,10 +41,11 @@ pub trait CursorStore: Send + Sync {
     /// Keeps a cursor.
     async fn save_cursor(&self, peer: &str, cursor: &Cursor) -> Result<(), CursorError>;
 
-    /// The last key that an unfinished fill from this peer has applied; `None`: no fill is under way.
+    /// The last key that an unfinished fill from this peer has applied; empty: it was begun and has applied nothing yet;
+    /// `None`: no fill is under way.
     async fn fill(&self, peer: &str) -> Result<Option<Vec<u8>>, CursorError>;
 
-    /// Keeps how far a fill has come; `None`: it is done.
+    /// Keeps how far a fill has come; empty: begun; `None`: it is done.
     async fn save_fill(&self, peer: &str, after: Option<&[u8]>) -> Result<(), CursorError>;
 }
 

@@ -26,7 +26,8 @@ pub(super) enum Encoding {
     Zstd,
 }
 
-/// 64 bits as 16 hex digits: JSON numbers of other programs end at 2^53.
+/// 64 bits that are a name, not a count, as 16 hex digits. (Counts are JSON numbers, the stamp's time among them, which is
+/// beyond 2^53: readers must take it for a 64-bit integer, not for a float.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Hex(u64);
 

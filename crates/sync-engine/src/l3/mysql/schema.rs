@@ -43,7 +43,8 @@ pub(super) const TREE_SEQ: &str = "tree_seq";
 /// Name in `meta` of the clock bound.
 pub(super) const CLOCK_BOUND: &str = "clock_bound";
 
-/// Longest key, prefix or free-text field is 1024 bytes, longest state 256: see [`crate::limits`].
+/// Longest key, prefix or free-text field is 1024 bytes: see [`crate::limits`]. A state has at most 256; its column is as
+/// wide as the others.
 const CREATE: [&str; 3] = [
     "CREATE TABLE IF NOT EXISTS items (
     id VARBINARY(1024) NOT NULL PRIMARY KEY,
