@@ -78,6 +78,27 @@ async fn new_settings_are_taken_and_bad_ones_change_nothing() {
     node.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_that_is_not_published_is_not_on_the_port_either() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let dir = tempfile::tempdir().unwrap();
+    for (published, begin) in [(true, "$64\r\n"), (false, "$-1\r\n:0\r\n+none\r\n")] {
+        let mut config = config(dir.path());
+        config.engine.merkle_calc_enabled = published;
+        let node = Node::start(config).await.unwrap();
+        let mut stream = tokio::net::TcpStream::connect(node.resp_address())
+            .await
+            .unwrap();
+        let key = "__local__:merkle:root";
+        let asked = format!("GET {key}\r\nEXISTS {key}\r\nTYPE {key}\r\nQUIT\r\n");
+        stream.write_all(asked.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(begin), "{answer}");
+        node.shutdown().await;
+    }
+}
+
 /// Waits until `done` says so.
 async fn eventually(what: &str, mut done: impl AsyncFnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
