@@ -31,6 +31,22 @@ pub(crate) fn unit(args: &[String]) -> Outcome {
     run(&mut tests)
 }
 
+/// The quick starts of the specification: an example that does not end well is a failure.
+pub(crate) fn examples(args: &[String]) -> Outcome {
+    no_arguments(args)?;
+    for package in ["sync-engine", "replication-engine"] {
+        run(cargo().args([
+            "run",
+            "--quiet",
+            "--package",
+            package,
+            "--example",
+            "quick_start",
+        ]))?;
+    }
+    Ok(())
+}
+
 pub(crate) fn doc(args: &[String]) -> Outcome {
     no_arguments(args)?;
     run(cargo()

@@ -41,6 +41,11 @@ const COMMANDS: &[Command] = &[
         run: cargo::unit,
     },
     Command {
+        name: "examples",
+        about: "run the example programs",
+        run: cargo::examples,
+    },
+    Command {
         name: "doc",
         about: "build the documentation, warnings are errors",
         run: cargo::doc,
@@ -53,7 +58,7 @@ const COMMANDS: &[Command] = &[
 ];
 
 /// The steps of `test`, by name.
-const TEST_STEPS: [&str; 5] = ["install", "fmt", "clippy", "unit", "doc"];
+const TEST_STEPS: [&str; 6] = ["install", "fmt", "clippy", "unit", "examples", "doc"];
 
 /// Runs the command that the first argument names; the help page without one.
 pub(crate) fn dispatch(args: &[String]) -> Outcome {

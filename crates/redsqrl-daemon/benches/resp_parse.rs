@@ -1,6 +1,8 @@
 //! How many pipelined commands a second one core parses: SET of 64-byte values, and the same
 //! with decoding into a typed request.
 
+#![allow(clippy::disallowed_methods, reason = "a bench lives in real time")]
+
 use std::hint::black_box;
 use std::time::Instant;
 

@@ -3,6 +3,7 @@
 /// The names of the Redis keys that are not items.
 pub mod keys;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -67,6 +68,8 @@ pub struct RedisLink {
     slot: Mutex<Slot>,
     /// Counts attempts to connect, so that those who waited for a failed one do not try again one after the other.
     attempts: AtomicU64,
+    /// The run of the server that answered last, by its own word.
+    life: parking_lot::Mutex<Option<Arc<str>>>,
 }
 
 #[derive(Default)]
@@ -103,6 +106,7 @@ impl RedisLink {
             config,
             slot: Mutex::default(),
             attempts: AtomicU64::new(0),
+            life: parking_lot::Mutex::default(),
         })
     }
 
@@ -164,10 +168,7 @@ impl RedisLink {
             }
             _ => {}
         }
-        let made = self
-            .client
-            .get_multiplexed_async_connection_with_config(&self.config)
-            .await;
+        let made = self.connect().await;
         slot.number = self.attempts.fetch_add(1, Ordering::AcqRel) + 1;
         match made {
             Ok(connection) => {
@@ -180,6 +181,32 @@ impl RedisLink {
                 Err(self.error(source, true))
             }
         }
+    }
+
+    /// A connection, made after the server has said which run of it this is.
+    async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
+        let config = &self.config;
+        let mut connection = self
+            .client
+            .get_multiplexed_async_connection_with_config(config)
+            .await?;
+        let mut ask = redis::cmd("INFO");
+        ask.arg("server");
+        match ask.query_async::<String>(&mut connection).await {
+            Ok(info) => *self.life.lock() = run_id(&info),
+            Err(error) if error.is_io_error() || error.is_unrecoverable_error() => {
+                return Err(error);
+            }
+            // Not allowed to ask: restarts go unnoticed.
+            Err(error) => tracing::warn!(%error, "the Redis does not say which run it is in"),
+        }
+        Ok(connection)
+    }
+
+    /// Which run of the server answered last: another one may have lost writes that an earlier one confirmed. `None`: not
+    /// known.
+    pub fn life(&self) -> Option<Arc<str>> {
+        self.life.lock().clone()
     }
 
     /// Drops the connection unless another one took its place.
@@ -197,6 +224,11 @@ impl RedisLink {
             source,
         }
     }
+}
+
+fn run_id(info: &str) -> Option<Arc<str>> {
+    let id = info.lines().find_map(|line| line.strip_prefix("run_id:"))?;
+    Some(id.trim().into())
 }
 
 fn server_name(addr: &ConnectionAddr) -> String {

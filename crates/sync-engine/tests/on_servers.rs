@@ -171,3 +171,70 @@ async fn a_dead_redis_holds_nobody_up_and_serves_nothing_old_when_it_is_back() {
     }
     engine.shutdown().await;
 }
+
+/// A Redis that comes back from an old snapshot holds values that were overwritten after it was taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_restored_from_an_old_snapshot_is_not_believed() {
+    let (redis, dir) = (RedisServer::start().unwrap(), tempfile::tempdir().unwrap());
+    let sql = format!("sqlite:{}", dir.path().join("l3.db").display());
+    let small_l1 = SyncEngineConfig {
+        l1_max_bytes: 256 << 10,
+        ..on(&redis, &sql, dir.path())
+    };
+    let engine = started(small_l1.clone()).await;
+    let write_all = async |engine: &SyncEngine, value: &str| {
+        for n in 0..300 {
+            engine.submit(item(&format!("k.{n}"), value)).await.unwrap();
+        }
+        flushed(engine).await;
+    };
+    let check_all = async |engine: &SyncEngine| {
+        for n in 0..300 {
+            assert_eq!(
+                text(engine, &format!("k.{n}")).await.as_deref(),
+                Some("new"),
+                "k.{n}"
+            );
+        }
+    };
+    write_all(&engine, "old").await;
+    let mut client = redis::Client::open(redis.url())
+        .unwrap()
+        .get_connection()
+        .unwrap();
+    redis::cmd("SAVE").query::<()>(&mut client).unwrap();
+    write_all(&engine, "new").await;
+    write_all_fillers(&engine).await;
+    redis.kill().unwrap();
+    redis.restart().unwrap();
+    let mut client = redis::Client::open(redis.url())
+        .unwrap()
+        .get_connection()
+        .unwrap();
+    let size: usize = redis::cmd("DBSIZE").query(&mut client).unwrap();
+    assert!(size >= 300, "the old snapshot is there: {size}");
+    check_all(&engine).await;
+
+    // The same across a clean stop of the engine.
+    write_all(&engine, "old").await;
+    redis::cmd("SAVE").query::<()>(&mut client).unwrap();
+    write_all(&engine, "new").await;
+    engine.shutdown().await;
+    redis.kill().unwrap();
+    redis.restart().unwrap();
+    let engine = started(small_l1).await;
+    check_all(&engine).await;
+    engine.shutdown().await;
+}
+
+/// Enough others to push everything else out of L1.
+async fn write_all_fillers(engine: &SyncEngine) {
+    let filler = "x".repeat(2_000);
+    for n in 0..300 {
+        engine
+            .submit(item(&format!("filler.{n}"), &filler))
+            .await
+            .unwrap();
+    }
+    flushed(engine).await;
+}

@@ -1,5 +1,7 @@
 //! Every bound of the Redis-protocol face, in one place.
 
+use std::time::Duration;
+
 /// What one request may be. Lengths in bytes. A request over a bound is a
 /// [`ProtocolError`](super::ProtocolError), after which the connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +84,47 @@ impl Default for StreamLimits {
             entries_max: 1_000_000,
             stream_bytes_max: 128 * 1024 * 1024,
             total_bytes_max: 256 * 1024 * 1024,
+        }
+    }
+}
+
+/// What the server grants all clients together, and one client at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// What one request may be.
+    pub request: Limits,
+    /// Most connections at once; one more is told so and closed.
+    pub clients_max: usize,
+    /// A client that is silent for so long is closed; `None`: never. A client that waits in XREAD
+    /// BLOCK is not silent.
+    pub idle_max: Option<Duration>,
+    /// How long a client may take to authenticate, on a node that asks for a password.
+    pub login_max: Duration,
+    /// A client that takes no byte of its replies for so long is closed.
+    pub write_stall_max: Duration,
+    /// Replies waiting for a client are sent once they are this long, before the next command is
+    /// executed. A single reply may be longer.
+    pub output_bytes: usize,
+    /// Most bytes of values in one MGET; it is refused beyond.
+    pub reply_bytes_max: usize,
+    /// Most SCANs under way; the one that began first is forgotten.
+    pub cursors_max: usize,
+    /// A SCAN that is not continued for so long is forgotten.
+    pub cursor_age_max: Duration,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        ServerLimits {
+            request: Limits::default(),
+            clients_max: 10_000,
+            idle_max: None,
+            login_max: Duration::from_secs(30),
+            write_stall_max: Duration::from_secs(60),
+            output_bytes: 256 * 1024,
+            reply_bytes_max: 256 * 1024 * 1024,
+            cursors_max: 10_000,
+            cursor_age_max: Duration::from_secs(600),
         }
     }
 }

@@ -1,8 +1,7 @@
-//! The Redis-protocol face, the part without sockets: bytes in → [`Command`] → [`Request`],
-//! and replies out.
+//! The Redis-protocol face: bytes in → [`Command`] → [`Request`] → the engine, and replies out.
 //!
-//! It is not a server: nothing here reads a socket, asks the engine or looks at a clock. The
-//! one file with an `async fn` is [`stream_wait`], which lets a reader sleep until a stream grows.
+//! The first half knows no socket, engine or clock: it is plain code. The second half, from
+//! [`shared`] on, is the server; its decisions are plain functions too.
 //!
 //! The rule: no input can make it panic, and every length a client announces is checked against
 //! [`Limits`] before anything is kept for it.
@@ -27,8 +26,36 @@ pub mod reply;
 
 pub mod encode;
 
+pub mod shared;
+
+mod special;
+
+mod key_locks;
+
+mod cursors;
+
+mod clients;
+
+mod stats;
+
+pub mod cdc_source;
+
+pub mod mailbox;
+
+mod peer_mail;
+
+mod execute;
+
+mod output;
+
+mod connection;
+
+pub mod serve;
+
 pub use command::{CommandError, Request};
-pub use limits::{Limits, StreamLimits};
+pub use limits::{Limits, ServerLimits, StreamLimits};
 pub use parse::{Command, Parser};
 pub use protocol_error::ProtocolError;
 pub use reply::{Proto, Reply};
+pub use serve::RespServer;
+pub use shared::{RespSettings, RespShared};

@@ -55,6 +55,8 @@ pub(crate) struct Core {
     /// Taken for reading by those who write to the cache, for writing by the one who repairs it.
     pub cache_order: tokio::sync::RwLock<()>,
     pub generation: AtomicU32,
+    /// The life of the cache's server that the generation speaks of.
+    pub cache_life: Mutex<Option<Arc<str>>>,
     pub generation_persisted: AtomicU32,
     pub archive: GuardedArchive,
     /// Whether the archive has been opened; it may have been down at the start.

@@ -8,7 +8,7 @@ use super::core::Core;
 use super::publisher::Change;
 use crate::batch::plan::{self, FlushPlan, Outcome};
 use crate::error::{StorageError, Tier};
-use crate::guard::cache::CircuitOpen;
+use crate::guard::CircuitOpen;
 use crate::item::decide::Decision;
 use crate::item::key::Key;
 use crate::l1::{Due, Flight};
@@ -121,6 +121,8 @@ impl Core {
         if !plan.cache_remove.is_empty() {
             self.cache.remove_many(&plan.cache_remove).await?;
         }
+        // What was confirmed, this life of the server has confirmed.
+        self.follow_cache_life();
         // Still under the lock: a repair that came in between would take out what was just written.
         let put = plan.cache_put.iter().map(|write| write.stored.key());
         self.stale.forget(put.chain(&plan.cache_remove));

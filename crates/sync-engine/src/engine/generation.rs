@@ -1,5 +1,6 @@
 //! The life of the cache: which of its records may be believed.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::core::Core;
@@ -15,33 +16,35 @@ const STEP: Generation = 1 << 10;
 /// Stale keys repaired at once.
 const REPAIR_KEYS: usize = 1_000;
 
-/// What is persisted: the generation in force, and whether the last stop left nothing stale.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is persisted: the generation in force, whether the last stop left nothing stale, and which life of the server it
+/// speaks of.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Persisted {
     pub generation: Generation,
     pub clean: bool,
+    pub life: Option<Arc<str>>,
 }
 
 impl Persisted {
-    pub(super) fn to_bytes(self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.generation.to_be_bytes().to_vec();
         bytes.push(u8::from(self.clean));
+        bytes.extend(self.life.as_deref().unwrap_or_default().as_bytes());
         bytes
     }
 
     /// Anything unreadable counts as a stop that was not clean.
     pub(super) fn from_bytes(bytes: &[u8]) -> Self {
-        let generation = bytes
-            .get(..4)
-            .and_then(|b| b.try_into().ok())
-            .map_or(0, u32::from_be_bytes);
+        let generation = bytes.first_chunk().map_or(0, |b| u32::from_be_bytes(*b));
+        let life = bytes.get(5..).and_then(|b| std::str::from_utf8(b).ok());
         Self {
             generation,
-            clean: bytes.get(4..) == Some(&[1]),
+            clean: bytes.get(4) == Some(&1),
+            life: life.filter(|life| !life.is_empty()).map(Into::into),
         }
     }
 
-    /// The generation of the run that begins: the same after a clean stop, else a new one.
+    /// The generation of the run that begins: the same after a clean stop, else one above all of the last run.
     pub(super) fn next_run(self) -> Self {
         Self {
             generation: match self.clean {
@@ -49,6 +52,7 @@ impl Persisted {
                 false => self.generation.wrapping_add(STEP),
             },
             clean: false,
+            ..self
         }
     }
 }
@@ -63,8 +67,24 @@ impl Core {
         self.stale.clear();
         tracing::warn!(
             generation,
-            "the cache missed too many writes; what it holds is no longer believed"
+            "the cache lost or missed writes; what it holds of archived items is no longer believed"
         );
+    }
+
+    /// Takes note of the cache's server: another life of it may hold what was overwritten long ago.
+    pub(super) fn follow_cache_life(&self) {
+        let Some(life) = self.cache.life() else {
+            return;
+        };
+        let mut known = self.cache_life.lock();
+        if known.as_ref() == Some(&life) {
+            return;
+        }
+        let is_first = known.replace(life).is_none();
+        drop(known);
+        if !is_first {
+            self.give_up_cache();
+        }
     }
 
     /// Takes stale keys out of the cache. `false`: none were left.
@@ -96,6 +116,7 @@ impl Core {
         let persisted = Persisted {
             generation: self.generation(),
             clean,
+            life: self.cache_life.lock().clone(),
         };
         self.archive
             .set_meta(MetaKey::Generation, persisted.to_bytes())
@@ -110,23 +131,14 @@ mod tests {
 
     #[test]
     fn only_a_clean_stop_keeps_the_generation() {
-        let clean = Persisted {
+        let stop = |clean| Persisted {
             generation: 7,
-            clean: true,
+            clean,
+            life: Some("run".into()),
         };
-        assert_eq!(Persisted::from_bytes(&clean.to_bytes()), clean);
-        assert_eq!(
-            clean.next_run(),
-            Persisted {
-                generation: 7,
-                clean: false
-            }
-        );
-        let crashed = Persisted {
-            generation: 7,
-            clean: false,
-        };
-        assert_eq!(crashed.next_run().generation, 7 + STEP);
+        assert_eq!(Persisted::from_bytes(&stop(true).to_bytes()), stop(true));
+        assert_eq!(stop(true).next_run(), stop(false));
+        assert_eq!(stop(false).next_run().generation, 7 + STEP);
         assert_eq!(Persisted::from_bytes(b"").next_run().generation, STEP);
     }
 }

@@ -175,6 +175,7 @@ impl SyncEngine {
             stale: StaleKeys::default(),
             cache_order: tokio::sync::RwLock::new(()),
             generation: AtomicU32::new(0),
+            cache_life: Mutex::default(),
             generation_persisted: AtomicU32::new(0),
             archive,
             filter_saved: AtomicU64::new(found.tree.root().count),
@@ -407,6 +408,7 @@ impl Core {
         for generation in [&self.generation, &self.generation_persisted] {
             generation.store(run.generation, Ordering::Release);
         }
+        *self.cache_life.lock() = run.life.clone();
         self.archive
             .set_meta(MetaKey::Generation, run.to_bytes())
             .await?;

@@ -263,6 +263,8 @@ impl Core {
         let keys: Vec<Key> = asked.iter().map(|s| s.key.clone()).collect();
         match self.cache.get_many(&keys).await {
             Ok(lookups) => {
+                // Before anything it says is believed: a server that was restarted may have an old state.
+                self.follow_cache_life();
                 for (seek, lookup) in asked.iter_mut().zip(lookups) {
                     self.take_lookup(seek, lookup);
                 }

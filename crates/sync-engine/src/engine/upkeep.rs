@@ -20,6 +20,10 @@ const INTERVAL: Duration = Duration::from_millis(250);
 /// Rounds between two pings of the tiers.
 const PING_EVERY: u64 = 8;
 
+/// How often the root is published though it has not changed: a Redis that is restarted from an old state shows an old root,
+/// and a peer that still holds that very state would take it for proof that nothing is missing.
+const ROOT_AGAIN: Duration = Duration::from_secs(5);
+
 /// Expired items turned into tombstones at once.
 const SWEEP_ITEMS: usize = 1_000;
 
@@ -136,7 +140,7 @@ impl Core {
         Ok(())
     }
 
-    /// Publishes the tree's root whenever it has changed.
+    /// Publishes the tree's root whenever it has changed, and now and then all the same.
     pub(super) async fn run_roots(self: Arc<Self>) {
         let mut flushed = self.flushed.subscribe();
         let mut published = None;
@@ -158,8 +162,11 @@ impl Core {
                     }
                 }
             }
-            if flushed.changed().await.is_err() {
-                return;
+            tokio::select! {
+                changed = flushed.changed() => if changed.is_err() {
+                    return;
+                },
+                () = self.env.sleep(ROOT_AGAIN) => published = None,
             }
         }
     }

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 
-use super::cache::CircuitOpen;
-use super::{CircuitBreaker, CircuitConfig, CircuitState};
+use super::gate::Gate;
+use super::{CircuitConfig, CircuitState};
 use crate::env::SharedEnv;
 use crate::item::key::Key;
 use crate::item::stamp::HlcTime;
@@ -17,8 +16,7 @@ use crate::merkle::node::NodeRow;
 /// An [`ArchiveStore`] that is not asked while it is down.
 pub struct GuardedArchive {
     inner: Arc<dyn ArchiveStore>,
-    breaker: Mutex<CircuitBreaker>,
-    env: SharedEnv,
+    gate: Gate,
 }
 
 impl GuardedArchive {
@@ -26,14 +24,13 @@ impl GuardedArchive {
     pub fn new(inner: Arc<dyn ArchiveStore>, config: CircuitConfig, env: SharedEnv) -> Self {
         Self {
             inner,
-            breaker: Mutex::new(CircuitBreaker::new(config)),
-            env,
+            gate: Gate::new(config, env),
         }
     }
 
     /// The breaker's state.
     pub fn circuit(&self) -> CircuitState {
-        self.breaker.lock().state(self.env.monotonic())
+        self.gate.circuit()
     }
 
     async fn call<T>(
@@ -41,18 +38,13 @@ impl GuardedArchive {
         op: &'static str,
         work: impl Future<Output = Result<T, ArchiveError>>,
     ) -> Result<T, ArchiveError> {
-        if !self.breaker.lock().try_acquire(self.env.monotonic()) {
-            let source = Box::new(CircuitOpen);
-            return Err(ArchiveError::Unavailable { op, source });
-        }
-        let result = work.await;
-        let mut breaker = self.breaker.lock();
-        match &result {
-            Err(ArchiveError::Unavailable { .. }) => breaker.on_failure(self.env.monotonic()),
-            // Damage, a stale tree or a closed file are answers: waiting would not help.
-            _ => breaker.on_success(),
-        }
-        result
+        let refused = |open| ArchiveError::Unavailable {
+            op,
+            source: Box::new(open),
+        };
+        // Damage, a stale tree or a closed file are answers: waiting would not help.
+        let is_outage = |error: &ArchiveError| matches!(error, ArchiveError::Unavailable { .. });
+        self.gate.call(work, refused, is_outage).await
     }
 }
 

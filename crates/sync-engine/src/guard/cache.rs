@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 
-use super::{CircuitBreaker, CircuitConfig, CircuitState};
+use super::gate::Gate;
+use super::{CircuitConfig, CircuitState};
 use crate::env::SharedEnv;
 use crate::item::key::Key;
 use crate::l2::{CacheError, CacheStore, CacheWrite, Generation, Lookup};
@@ -13,28 +13,21 @@ use crate::l2::{CacheError, CacheStore, CacheWrite, Generation, Lookup};
 /// A [`CacheStore`] that is not asked while it is down.
 pub struct GuardedCache {
     inner: Arc<dyn CacheStore>,
-    breaker: Mutex<CircuitBreaker>,
-    env: SharedEnv,
+    gate: Gate,
 }
-
-/// The breaker is open.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("not asked: it failed several times in a row and is given time to recover")]
-pub struct CircuitOpen;
 
 impl GuardedCache {
     /// Guards `inner`.
     pub fn new(inner: Arc<dyn CacheStore>, config: CircuitConfig, env: SharedEnv) -> Self {
         Self {
             inner,
-            breaker: Mutex::new(CircuitBreaker::new(config)),
-            env,
+            gate: Gate::new(config, env),
         }
     }
 
     /// The breaker's state.
     pub fn circuit(&self) -> CircuitState {
-        self.breaker.lock().state(self.env.monotonic())
+        self.gate.circuit()
     }
 
     async fn call<T>(
@@ -42,17 +35,11 @@ impl GuardedCache {
         op: &'static str,
         work: impl Future<Output = Result<T, CacheError>>,
     ) -> Result<T, CacheError> {
-        if !self.breaker.lock().try_acquire(self.env.monotonic()) {
-            let source = Box::new(CircuitOpen);
-            return Err(CacheError::Unavailable { op, source });
-        }
-        let result = work.await;
-        let mut breaker = self.breaker.lock();
-        match &result {
-            Ok(_) => breaker.on_success(),
-            Err(_) => breaker.on_failure(self.env.monotonic()),
-        }
-        result
+        let refused = |open| CacheError::Unavailable {
+            op,
+            source: Box::new(open),
+        };
+        self.gate.call(work, refused, |_| true).await
     }
 }
 
@@ -81,6 +68,10 @@ impl CacheStore for GuardedCache {
 
     async fn ping(&self) -> Result<(), CacheError> {
         self.call("ping", self.inner.ping()).await
+    }
+
+    fn life(&self) -> Option<Arc<str>> {
+        self.inner.life()
     }
 
     fn is_configured(&self) -> bool {

@@ -4,9 +4,12 @@ pub mod breaker;
 
 pub mod retry;
 
+mod gate;
+
 pub mod archive;
 
 pub mod cache;
 
 pub use breaker::{CircuitBreaker, CircuitConfig, CircuitState};
+pub use gate::CircuitOpen;
 pub use retry::RetryConfig;

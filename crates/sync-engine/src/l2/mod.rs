@@ -84,6 +84,12 @@ pub trait CacheStore: Send + Sync {
     /// One round trip.
     async fn ping(&self) -> Result<(), CacheError>;
 
+    /// Which life of the server answered last. Another one may have lost or restored writes, whatever was confirmed
+    /// before. `None`: it cannot be told.
+    fn life(&self) -> Option<std::sync::Arc<str>> {
+        None
+    }
+
     /// Whether there is a cache at all. Decides routing, not correctness.
     fn is_configured(&self) -> bool;
 }

@@ -181,6 +181,10 @@ impl CacheStore for RedisCache {
             .map_err(failed("asking whether the cache is there"))
     }
 
+    fn life(&self) -> Option<std::sync::Arc<str>> {
+        self.link.life()
+    }
+
     fn is_configured(&self) -> bool {
         true
     }

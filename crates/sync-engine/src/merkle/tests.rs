@@ -369,6 +369,39 @@ fn answers_nobody_asked_for_are_refused() {
 }
 
 #[test]
+fn i12_a_peer_that_answers_with_ever_more_groups_fills_no_memory() {
+    let budget = WalkBudget {
+        keys_max: 10,
+        questions_max: 1000,
+    };
+    let mut descent = Descent::new(Vec::new(), budget);
+    let (mut asked, mut open_max) = (0, 0);
+    while !descent.is_done() {
+        let (questions, _) = descent.next_questions(64);
+        asked += questions.len();
+        for prefix in questions {
+            let groups = (b'!'..=b'~').map(|byte| Group {
+                prefix: [&prefix[..], &[byte]].concat(),
+                count: 1,
+                hash: [0; 16],
+            });
+            let summary = Summary {
+                groups: groups.collect(),
+                leaves: Vec::new(),
+            };
+            let view = OurView {
+                groups: vec![Aggregate::default(); summary.groups.len()],
+                leaves: Vec::new(),
+            };
+            descent.on_summary(&prefix, &summary, &view).unwrap();
+            open_max = open_max.max(descent.open());
+        }
+    }
+    assert!(asked <= 1000 && open_max <= 1000, "{asked} {open_max}");
+    assert!(descent.finish().truncated);
+}
+
+#[test]
 fn paths_are_a_key_and_a_prefix() {
     let keys = [
         "uk",

@@ -147,6 +147,12 @@ impl Descent {
         let pairs = theirs.groups.iter().zip(&ours.groups);
         let differing = pairs.filter(differs).map(|(group, _)| group.prefix.clone());
         self.open.extend(differing);
+        // What cannot be asked any more need not be held: the last in order go.
+        let left = self.budget.questions_max - self.questions;
+        while self.open.len() > left {
+            self.truncated = true;
+            self.open.pop_last();
+        }
         Ok(())
     }
 
@@ -160,6 +166,11 @@ impl Descent {
     /// Whether no question is open or under way.
     pub fn is_done(&self) -> bool {
         self.open.is_empty() && self.asked.is_empty()
+    }
+
+    /// How many prefixes wait to be asked about.
+    pub fn open(&self) -> usize {
+        self.open.len()
     }
 
     /// The keys found so far.

@@ -66,6 +66,14 @@ pub(super) fn pttl(mut args: Args) -> Result<Request, CommandError> {
     Ok(Request::PTtl(args.take()?))
 }
 
+pub(super) fn expiretime(mut args: Args) -> Result<Request, CommandError> {
+    Ok(Request::ExpireTime(args.take()?))
+}
+
+pub(super) fn pexpiretime(mut args: Args) -> Result<Request, CommandError> {
+    Ok(Request::PExpireTime(args.take()?))
+}
+
 pub(super) fn persist(mut args: Args) -> Result<Request, CommandError> {
     Ok(Request::Persist(args.take()?))
 }

@@ -60,6 +60,10 @@ pub enum Request {
     Ttl(Bytes),
     /// Milliseconds left.
     PTtl(Bytes),
+    /// Seconds since 1970 at which it ends.
+    ExpireTime(Bytes),
+    /// Milliseconds since 1970 at which it ends.
+    PExpireTime(Bytes),
     /// EXPIRE, PEXPIRE, EXPIREAT and PEXPIREAT.
     Expire(Expire),
     Persist(Bytes),

@@ -9,6 +9,9 @@ pub enum StreamError {
     /// XADD with the id 0-0.
     #[error("ERR The ID specified in XADD must be greater than 0-0")]
     IdZero,
+    /// XADD with an id whose time is further ahead than any clock of a peer.
+    #[error("ERR The ID specified in XADD is too far in the future")]
+    IdFromFuture,
     /// XADD to a stream that has used the last id.
     #[error("ERR The stream has exhausted the last possible ID, unable to add more items")]
     IdsExhausted,

@@ -111,6 +111,16 @@ pub enum AddId {
 }
 
 impl AddId {
+    /// The time that is asked for, in milliseconds; `None`: that of the clock.
+    #[must_use]
+    pub fn ms(self) -> Option<u64> {
+        match self {
+            AddId::Auto => None,
+            AddId::AutoSeq(ms) => Some(ms),
+            AddId::Exact(id) => Some(id.ms),
+        }
+    }
+
     /// Reads `*`, `ms-*`, `ms-seq` or `ms`.
     ///
     /// # Errors

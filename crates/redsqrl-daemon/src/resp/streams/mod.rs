@@ -22,7 +22,7 @@ use bytes::Bytes;
 pub use error::StreamError;
 pub use id::{AddId, BoundError, InvalidStreamId, ReadFrom, Side, StreamId, parse_bound};
 pub use source::{Entry, StreamInfo, StreamSource};
-pub use store::StreamStore;
+pub use store::{Look, StreamStore};
 pub use stream::{Cut, Keep, Stream, Trim, entry_bytes};
 
 /// What XADD asks for.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    AddId, Append, Cut, IfMissing, Read, ReadFrom, ReadResult, Stream, StreamError, StreamId,
-    StreamInfo, StreamSource, Trim, entry_bytes,
+    AddId, Append, Cut, Entry, IfMissing, Read, ReadFrom, ReadResult, Stream, StreamError,
+    StreamId, StreamInfo, StreamSource, Trim, entry_bytes,
 };
 use crate::resp::StreamLimits;
 
@@ -207,21 +207,38 @@ impl StreamStore {
     /// XREAD without waiting: the entries after each id, streams without any left out.
     #[must_use]
     pub fn read(&self, read: &Read) -> ReadResult {
+        self.look(read).finish()
+    }
+
+    /// The first half of [`StreamStore::read`]: reads the streams kept here, and leaves those
+    /// served from elsewhere to [`Look::finish`], which needs the store no more.
+    #[must_use]
+    pub fn look(&self, read: &Read) -> Look {
         let count = read.count.unwrap_or(usize::MAX);
-        let mut found = Vec::new();
+        let mut parts = Vec::with_capacity(read.streams.len());
         for (key, from) in &read.streams {
             let ReadFrom::After(after) = from else {
                 continue; // nothing can be newer than now
             };
-            let (Some(source), Some(start)) = (self.source(key), after.next()) else {
+            let (Some(slot), Some(start)) = (self.slots.get(key.as_ref()), after.next()) else {
                 continue;
             };
-            let entries = source.range(start, StreamId::MAX, count, false);
-            if !entries.is_empty() {
-                found.push((key.clone(), entries));
-            }
+            let part = match slot {
+                Slot::Kept(kept) => Part::Read(kept.range(start, StreamId::MAX, count, false)),
+                Slot::Served(source) => Part::Unread(Arc::clone(source), start),
+            };
+            parts.push((key.clone(), part));
         }
-        found
+        Look { count, parts }
+    }
+
+    /// The stream served from elsewhere under `key`, to be read without the store.
+    #[must_use]
+    pub fn served(&self, key: &[u8]) -> Option<Arc<dyn StreamSource>> {
+        match self.slots.get(key)? {
+            Slot::Kept(_) => None,
+            Slot::Served(source) => Some(Arc::clone(source)),
+        }
     }
 
     /// The keys of all streams, in order.
@@ -248,5 +265,33 @@ impl StreamStore {
             let freed = stream.bytes().saturating_add(slot_bytes(key));
             self.bytes = self.bytes.saturating_sub(freed);
         }
+    }
+}
+
+/// An XREAD half done: see [`StreamStore::look`].
+pub struct Look {
+    count: usize,
+    parts: Vec<(Bytes, Part)>,
+}
+
+enum Part {
+    Read(Vec<Entry>),
+    Unread(Arc<dyn StreamSource>, StreamId),
+}
+
+impl Look {
+    /// Reads what is left. A served stream may have to encode entries: not under the store's lock.
+    #[must_use]
+    pub fn finish(self) -> ReadResult {
+        let count = self.count;
+        let read = |(key, part)| {
+            let entries = match part {
+                Part::Read(entries) => entries,
+                Part::Unread(source, start) => source.range(start, StreamId::MAX, count, false),
+            };
+            (key, entries)
+        };
+        let found = self.parts.into_iter().map(read);
+        found.filter(|(_, entries)| !entries.is_empty()).collect()
     }
 }

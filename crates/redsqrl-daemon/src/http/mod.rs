@@ -1,0 +1,128 @@
+//! The HTTP face: items, listings, health, metrics.
+//!
+//! It is *not* protected by a password; it is for a network that you trust. Every body, header and wait is bounded.
+
+mod body;
+
+mod error;
+
+mod health;
+
+mod item;
+
+mod list;
+
+mod merkle;
+
+mod name;
+
+mod peers;
+
+pub mod serve;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{StatusCode, Uri};
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sync_engine::SyncEngine;
+use tokio::sync::Semaphore;
+
+pub use peers::MeshView;
+pub use serve::HttpServer;
+
+use self::body::BodyBudget;
+use self::error::Refusal;
+
+/// Listings made at once: each holds some pages of items.
+const LISTINGS_MAX: usize = 4;
+
+/// What the requests share.
+pub struct Face {
+    engine: Arc<SyncEngine>,
+    bodies: BodyBudget,
+    listings: Semaphore,
+    metrics: PrometheusHandle,
+    mesh: MeshView,
+}
+
+impl Face {
+    /// A face of this engine, that takes bodies up to `max_body` bytes.
+    #[must_use]
+    pub fn new(
+        engine: Arc<SyncEngine>,
+        max_body: usize,
+        metrics: PrometheusHandle,
+        mesh: MeshView,
+    ) -> Self {
+        Self {
+            engine,
+            bodies: BodyBudget::new(max_body),
+            listings: Semaphore::new(LISTINGS_MAX),
+            metrics,
+            mesh,
+        }
+    }
+
+    /// Longest body from now on, in bytes.
+    pub fn set_max_body(&self, bytes: usize) {
+        self.bodies.set_max(bytes);
+    }
+}
+
+/// What a request shares with all others.
+type Shared = axum::extract::State<Arc<Face>>;
+
+/// Every resource and its methods.
+pub fn router(face: Arc<Face>) -> Router {
+    Router::new()
+        .route("/", get(about))
+        .route("/v1/items", get(list::list))
+        .route(
+            "/v1/items/{*id}",
+            get(item::read).put(item::write).delete(item::remove),
+        )
+        .route(
+            "/v1/items/",
+            get(item::read).put(item::write).delete(item::remove),
+        )
+        .route("/v1/merkle", get(merkle::node))
+        .route("/v1/peers", get(peers::list))
+        .route("/health", get(health::health))
+        .route("/ready", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(face)
+}
+
+async fn about() -> &'static str {
+    concat!(
+        "redsqrl ",
+        env!("CARGO_PKG_VERSION"),
+        "\n\n",
+        "GET, PUT, DELETE /v1/items/{id}    ?ttl=SECONDS &ack=queued|logged|stored &state=TEXT &version=N on PUT\n",
+        "GET /v1/items                      ?prefix= &after= &limit= &content=true &format=json|ndjson\n",
+        "GET /v1/merkle                     ?path=\n",
+        "GET /v1/peers  /health  /ready  /metrics\n",
+    )
+}
+
+async fn unknown(uri: Uri) -> Refusal {
+    // The path is the client's text: shown shortened, and as JSON, in which it can do no harm.
+    let path: String = uri.path().chars().take(100).collect();
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        format!("there is nothing at {path}; GET / lists what there is"),
+    )
+}
+
+async fn wrong_method() -> Refusal {
+    let what = "this method is not served here; GET / lists which are";
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "invalid", what.into())
+}

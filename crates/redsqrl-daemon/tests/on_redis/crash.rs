@@ -1,0 +1,58 @@
+//! A node is killed while it is written to.
+
+use std::time::Duration;
+
+use testbed::MariaDb;
+
+use crate::common::mesh::Mesh;
+use crate::common::node::Tiers;
+
+#[test]
+fn i2_no_acknowledged_write_is_missing_after_a_kill() {
+    let mariadb = MariaDb::start().unwrap();
+    let sql = mariadb.fresh_database().unwrap();
+    let mut mesh = Mesh::start([Tiers::redis(), Tiers::redis_and(sql)]);
+    let mut acknowledged = Vec::new();
+    for round in 0..4 {
+        let victim = round % 2;
+        let mut client = mesh[victim].client();
+        let writer = std::thread::spawn(move || {
+            let mut done = Vec::new();
+            for n in 0.. {
+                let key = format!("k.{round}.{n}");
+                if redis::cmd("SET")
+                    .arg(&key)
+                    .arg(&key)
+                    .exec(&mut client)
+                    .is_err()
+                {
+                    break;
+                }
+                done.push(key);
+            }
+            done
+        });
+        std::thread::sleep(Duration::from_millis(300 + 150 * round as u64));
+        mesh[victim].kill();
+        let done = writer.join().unwrap();
+        assert!(!done.is_empty());
+        acknowledged.extend(done);
+        mesh[victim].start();
+    }
+    // The write that was under way at each kill may be there or not.
+    let rows = crate::common::eventually("the roots are equal", || {
+        let roots = [mesh[0].root(), mesh[1].root()];
+        match roots[0] == roots[1] && roots[0].1 >= acknowledged.len() as u64 {
+            true => Ok(roots[0].1),
+            false => Err(format!("{roots:?} {}", acknowledged.len())),
+        }
+    });
+    assert!(rows <= acknowledged.len() as u64 + 4);
+    let items = mesh.converged(rows);
+    for key in &acknowledged {
+        assert!(
+            items.contains_key(key),
+            "{key} was acknowledged and is missing"
+        );
+    }
+}

@@ -1,0 +1,275 @@
+//! The hot path of one peer: dial, read, apply, move the cursor.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sync_engine::cdc::codec::Limits;
+
+use super::peer::{Peer, Wanted};
+use super::stop::Stop;
+use crate::config::Settings;
+use crate::error::RepairError;
+use crate::peer::{Entry, RemoteError};
+use crate::tail::pace::Pace;
+use crate::tail::step::{Batch, Progress, events_behind, lag_ms, place_of_newest, wire_bytes};
+use crate::tail::{Cursor, Missed};
+
+/// Pause while the store is under pressure, and after it has failed; doubled up to the second.
+const STORE_PAUSE_MIN: Duration = Duration::from_millis(100);
+const STORE_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// How often the peer is asked how far ahead it is, while behind.
+const LOOK_AHEAD_EVERY: Duration = Duration::from_secs(5);
+
+pub(super) struct TailTask {
+    pub(super) peer: Arc<Peer>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) stop: Stop,
+}
+
+impl TailTask {
+    /// Until the engine stops.
+    pub(super) async fn run(self) {
+        while !self.stop.is_given() {
+            let dial = self.peer.link.lock().dial(self.peer.node.env.monotonic());
+            let ended = match dial {
+                Err(wait) => self.wait(wait).await,
+                Ok(()) => self.session().await,
+            };
+            match ended {
+                Ok(()) | Err(RepairError::Stopped) => {}
+                Err(RepairError::Remote(error)) => self.peer.on_failure(&error),
+                Err(error) => {
+                    self.peer.on_error(&error);
+                    tracing::warn!(peer = %self.peer.config.node_id, %error, "the hot path was interrupted");
+                    self.wait(STORE_PAUSE_MAX).await.ok();
+                }
+            }
+        }
+    }
+
+    async fn wait(&self, pause: Duration) -> Result<(), RepairError> {
+        let slept = self.stop.unless(self.peer.node.env.sleep(pause)).await;
+        slept.ok_or(RepairError::Stopped)
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            payload_bytes_max: self.peer.node.store.payload_bytes_max(),
+        }
+    }
+
+    /// From the first answer to the first failure.
+    async fn session(&self) -> Result<(), RepairError> {
+        let mut cursor = self.open().await?;
+        let now = self.peer.node.env.monotonic();
+        let mut pace = Pace::new(&self.settings.hot_path, now);
+        let mut looked_at = now;
+        loop {
+            let batch = self.gather(&cursor, &mut pace).await?;
+            if batch.entries == 0 {
+                self.on_caught_up();
+                continue;
+            }
+            cursor = self.settle(batch).await?;
+            let now = self.peer.node.env.monotonic();
+            let is_behind = self.peer.memory.lock().is_catching_up;
+            if is_behind && now.saturating_sub(looked_at) >= LOOK_AHEAD_EVERY {
+                looked_at = now;
+                self.look_ahead(&cursor).await?;
+            }
+        }
+    }
+
+    /// The cursor to go on from.
+    async fn open(&self) -> Result<Cursor, RepairError> {
+        let peer = &self.peer;
+        let state = self.remote(peer.remote.stream_state()).await?;
+        peer.on_answer();
+        let kept = peer.node.cursors.cursor(&peer.config.node_id).await?;
+        let (cursor, missed) = match kept {
+            Some(mut cursor) => {
+                let missed = cursor.on_connect(state.last_id());
+                (cursor, missed)
+            }
+            None => {
+                let newest = place_of_newest(&state, self.limits());
+                let cursor = Cursor::from_end(state.last_id(), newest);
+                (cursor, Some(Missed::NoCursor))
+            }
+        };
+        if let Some(missed) = missed {
+            self.keep(&cursor).await?;
+            self.on_missed(missed);
+        }
+        peer.memory.lock().cursor = cursor.at;
+        Ok(cursor)
+    }
+
+    async fn remote<T>(
+        &self,
+        asked: impl Future<Output = Result<T, RemoteError>>,
+    ) -> Result<T, RepairError> {
+        Ok(self
+            .stop
+            .unless(asked)
+            .await
+            .ok_or(RepairError::Stopped)??)
+    }
+
+    /// Reads until there is nothing more at once, or the batch is full.
+    async fn gather(&self, cursor: &Cursor, pace: &mut Pace) -> Result<Batch, RepairError> {
+        let env = &self.peer.node.env;
+        let mut batch = Batch::new(cursor.clone());
+        loop {
+            let count = match pace.next_count(env.monotonic()) {
+                Ok(count) => count,
+                Err(_) if batch.entries > 0 => return Ok(batch),
+                Err(wait) => {
+                    self.wait(wait).await?;
+                    continue;
+                }
+            };
+            let block = match batch.entries {
+                0 => self.settings.hot_path.block_timeout,
+                _ => Duration::ZERO,
+            };
+            let entries = self.read(&batch.cursor, count, block).await?;
+            let (got, on_wire) = (entries.len(), wire_bytes(&entries));
+            self.peer.metrics.events_read.increment(got as u64);
+            if batch.add(entries, self.limits()) == Progress::Stuck {
+                let op = "read the change stream";
+                let what = "entries came that were not asked for";
+                return Err(RemoteError::Nonsense { op, what }.into());
+            }
+            // What was compressed counts as what it is: the next read should bring no more than is taken in at once.
+            let bytes = on_wire.max(batch.entry_bytes().saturating_mul(got));
+            let is_more = pace.on_read(count, got, bytes) || batch.is_full();
+            self.peer.memory.lock().is_catching_up = is_more;
+            if !is_more || batch.is_full() {
+                return Ok(batch);
+            }
+        }
+    }
+
+    async fn read(
+        &self,
+        cursor: &Cursor,
+        count: usize,
+        block: Duration,
+    ) -> Result<Vec<Entry>, RepairError> {
+        let env = &self.peer.node.env;
+        let begun = env.monotonic();
+        let entries = self
+            .remote(self.peer.remote.tail(cursor.at, count, block))
+            .await?;
+        self.peer.on_answer();
+        if block == Duration::ZERO {
+            let took = env.monotonic().saturating_sub(begun);
+            let limit_ms = self.settings.slo.max_stream_read_latency_ms;
+            self.peer
+                .check_slo("reading the change stream", took, limit_ms);
+        }
+        Ok(entries)
+    }
+
+    /// Applies a batch, then moves the cursor: in this order, or a crash between would lose it.
+    async fn settle(&self, batch: Batch) -> Result<Cursor, RepairError> {
+        let mut pause = STORE_PAUSE_MIN;
+        while let Err(error) = self.apply(&batch).await {
+            self.peer.on_error(&error);
+            tracing::warn!(peer = %self.peer.config.node_id, %error, "a batch could not be applied yet");
+            self.wait(pause).await?;
+            pause = (pause * 2).min(STORE_PAUSE_MAX);
+        }
+        self.keep(&batch.cursor).await?;
+        batch
+            .rejected
+            .into_iter()
+            .for_each(|one| self.peer.reject(one));
+        if let Some(missed) = batch.missed {
+            self.on_missed(missed);
+        }
+        self.note_lag(&batch.cursor);
+        Ok(batch.cursor)
+    }
+
+    async fn apply(&self, batch: &Batch) -> Result<(), RepairError> {
+        let (peer, node) = (&self.peer, &self.peer.node);
+        while node.store.is_under_pressure() {
+            peer.metrics.pauses.increment(1);
+            self.wait(STORE_PAUSE_MIN).await?;
+        }
+        if self.stop.is_given() {
+            return Err(RepairError::Stopped);
+        }
+        if batch.writes.is_empty() {
+            return Ok(());
+        }
+        let begun = node.env.monotonic();
+        let applied = node.store.apply(batch.writes.clone(), node.relay).await?;
+        let took = node.env.monotonic().saturating_sub(begun);
+        peer.metrics.batch_flush.increment(1);
+        peer.metrics.batch_flush_seconds.record(took.as_secs_f64());
+        let limit_ms = self.settings.slo.max_batch_flush_latency_ms;
+        peer.check_slo("applying a batch", took, limit_ms);
+        peer.metrics.events_applied.increment(applied.taken as u64);
+        peer.metrics.events_deduped.increment(applied.kept as u64);
+        let mut memory = peer.memory.lock();
+        memory.events_applied += applied.taken as u64;
+        memory.events_deduped += applied.kept as u64;
+        drop(memory);
+        peer.on_applied(applied);
+        Ok(())
+    }
+
+    async fn keep(&self, cursor: &Cursor) -> Result<(), RepairError> {
+        let peer = &self.peer;
+        peer.node
+            .cursors
+            .save_cursor(&peer.config.node_id, cursor)
+            .await?;
+        peer.memory.lock().cursor = cursor.at;
+        Ok(())
+    }
+
+    fn on_missed(&self, missed: Missed) {
+        let why = missed.as_str();
+        tracing::info!(peer = %self.peer.config.node_id, why, "changes were missed: comparing");
+        self.peer.metrics.events_missed.increment(1);
+        self.peer.want(Wanted::Missed);
+    }
+
+    fn on_caught_up(&self) {
+        let mut memory = self.peer.memory.lock();
+        (memory.is_catching_up, memory.lag_ms, memory.lag_events) = (false, 0, 0);
+        drop(memory);
+        self.peer.metrics.lag_ms.set(0.0);
+        self.peer.metrics.lag_events.set(0.0);
+    }
+
+    fn note_lag(&self, cursor: &Cursor) {
+        let is_behind = self.peer.memory.lock().is_catching_up;
+        if !is_behind {
+            return self.on_caught_up();
+        }
+        let lag = lag_ms(cursor.at, self.peer.node.env.now_ms());
+        self.peer.memory.lock().lag_ms = lag;
+        self.peer.metrics.lag_ms.set(lag as f64);
+        let limit_ms = self
+            .settings
+            .slo
+            .max_replication_lag_sec
+            .saturating_mul(1000);
+        self.peer
+            .check_slo("replication", Duration::from_millis(lag), limit_ms);
+    }
+
+    async fn look_ahead(&self, cursor: &Cursor) -> Result<(), RepairError> {
+        let state = self.remote(self.peer.remote.stream_state()).await?;
+        let behind = events_behind(cursor, place_of_newest(&state, self.limits()));
+        self.peer.memory.lock().lag_events = behind;
+        self.peer.metrics.lag_events.set(behind as f64);
+        Ok(())
+    }
+}

@@ -1,0 +1,207 @@
+//! One comparison with one peer: look, go down, pause, fetch.
+
+use bytes::Bytes;
+use sync_engine::Key;
+use sync_engine::engine::{Applied, Relay};
+use sync_engine::env::SharedEnv;
+use sync_engine::item::Stored;
+use sync_engine::merkle::codec::{CodecError as MerkleError, decode_summary};
+use sync_engine::merkle::{Descent, MerkleDiff, WalkBudget};
+
+use super::asker::Asker;
+use super::question::{RecordError, decode_record};
+use super::step::{Look, Roots, Way, look, still_behind, way};
+use crate::apply::SyncEngineRef;
+use crate::error::RepairError;
+use crate::limits::{ASK_KEYS_MAX, ASK_PREFIXES_MAX, CONFIRM_PAUSE};
+
+/// Most prefixes that one comparison asks about.
+const QUESTIONS_MAX: usize = 100_000;
+
+/// What a comparison works with.
+pub struct Cycle<'a> {
+    /// The peer.
+    pub asker: Asker<'a>,
+    /// Our side.
+    pub store: &'a dyn SyncEngineRef,
+    /// Time and chance.
+    pub env: &'a SharedEnv,
+    /// Most keys to repair.
+    pub items_max: usize,
+    /// Whether this goes on where the last one ran out of budget: then nothing is waited for, or a large difference would
+    /// take a pause for each budget's worth.
+    pub is_continued: bool,
+    /// Whether what is taken is passed on.
+    pub relay: Relay,
+    /// Told of each bulk call's outcome.
+    pub sink: &'a dyn RepairSink,
+}
+
+/// Hears what a comparison or a fill does, as it does it.
+pub trait RepairSink: Send + Sync {
+    /// Keys for which the peer is ahead, confirmed.
+    fn diverged(&self, keys: usize);
+
+    /// Records that came.
+    fn fetched(&self, records: usize);
+
+    /// Records that were given to the store.
+    fn applied(&self, submitted: usize, applied: Applied);
+
+    /// A record that is none.
+    fn refused(&self, error: RecordError);
+}
+
+/// How a comparison ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Both sides hold the same.
+    InSync,
+    /// They are changing; nothing was done.
+    Moving,
+    /// The peer has so much more that it is to be taken whole.
+    FillDue,
+    /// The trees were compared.
+    Compared {
+        /// Keys for which the peer was ahead.
+        behind: usize,
+        /// Whether there is more to compare.
+        is_truncated: bool,
+    },
+}
+
+impl Cycle<'_> {
+    /// Compares, and makes up what it finds.
+    pub async fn run(
+        &self,
+        moving_before: u32,
+        is_forced: bool,
+        is_fill_under_way: bool,
+    ) -> Result<Outcome, RepairError> {
+        let first = self.roots().await?;
+        if first.are_equal() {
+            return Ok(Outcome::InSync);
+        }
+        if !is_fill_under_way && !self.is_continued {
+            self.pause().await?;
+            match look(&first, &self.roots().await?, moving_before, is_forced) {
+                Look::InSync => return Ok(Outcome::InSync),
+                Look::Moving => return Ok(Outcome::Moving),
+                Look::Differ => {}
+            }
+        }
+        // What was published may be a moment old: the sums themselves are not.
+        let theirs = self.asker.root().await?;
+        match way(&self.store.merkle_root().await?, &theirs, is_fill_under_way) {
+            Way::Nothing => Ok(Outcome::InSync),
+            Way::Fill => Ok(Outcome::FillDue),
+            Way::Descend => self.descend().await,
+        }
+    }
+
+    async fn roots(&self) -> Result<Roots, RepairError> {
+        Ok(Roots {
+            theirs: self.asker.published_root().await?,
+            ours: self.store.merkle_root().await?.hash().to_string(),
+        })
+    }
+
+    /// Long enough for the hot path to bring what is on its way.
+    async fn pause(&self) -> Result<(), RepairError> {
+        let share = 1.0 + (self.env.random() % 1024) as f64 / 2048.0;
+        let pause = self.env.sleep(CONFIRM_PAUSE.mul_f64(share));
+        self.asker
+            .stop
+            .unless(pause)
+            .await
+            .ok_or(RepairError::Stopped)
+    }
+
+    async fn descend(&self) -> Result<Outcome, RepairError> {
+        let diff = self.find().await?;
+        if diff.behind.is_empty() {
+            return Ok(Outcome::Compared {
+                behind: 0,
+                is_truncated: diff.truncated,
+            });
+        }
+        if !self.is_continued {
+            self.pause().await?;
+        }
+        let keys: Vec<Key> = diff.behind.iter().map(|(key, _)| key.clone()).collect();
+        let ours = self.store.leaves_of(&keys).await?;
+        let behind = still_behind(&diff.behind, &ours);
+        self.sink.diverged(behind.len());
+        self.fetch(&behind).await?;
+        Ok(Outcome::Compared {
+            behind: behind.len(),
+            is_truncated: diff.truncated,
+        })
+    }
+
+    async fn find(&self) -> Result<MerkleDiff, RepairError> {
+        let budget = WalkBudget {
+            keys_max: self.items_max,
+            questions_max: QUESTIONS_MAX,
+        };
+        let mut descent = Descent::new(Vec::new(), budget);
+        while !descent.is_done() {
+            let (mut prefixes, detail) = descent.next_questions(ASK_PREFIXES_MAX);
+            if prefixes.is_empty() {
+                break;
+            }
+            prefixes.sort_unstable();
+            let answers = self.asker.summaries(&prefixes, detail).await?;
+            let (answered, unanswered) = prefixes.split_at(answers.len());
+            for (prefix, bytes) in answered.iter().zip(answers) {
+                let summary = decode_summary(prefix, &bytes).map_err(malformed)?;
+                let ours = self.store.merkle_our_view(&summary).await?;
+                descent.on_summary(prefix, &summary, &ours)?;
+            }
+            for prefix in unanswered {
+                descent.on_silence(prefix)?;
+            }
+        }
+        Ok(descent.finish())
+    }
+
+    async fn fetch(&self, keys: &[Key]) -> Result<(), RepairError> {
+        let mut rest = keys;
+        while !rest.is_empty() {
+            let asked = rest.get(..ASK_KEYS_MAX).unwrap_or(rest);
+            let (done, records) = self.asker.records(asked).await?;
+            let mut records = read_records(records, self.sink);
+            // What was not asked for is not taken.
+            let wanted: std::collections::BTreeSet<&Key> = asked.iter().collect();
+            records.retain(|record| wanted.contains(record.key()));
+            self.apply(records).await?;
+            rest = rest.get(done..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Gives records to the store. Runs to its end also when the engine stops.
+    pub async fn apply(&self, records: Vec<Stored>) -> Result<(), RepairError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let count = records.len();
+        let applied = self.store.apply(records, self.relay).await?;
+        self.sink.applied(count, applied);
+        Ok(())
+    }
+}
+
+fn malformed(error: MerkleError) -> RepairError {
+    RepairError::Answer(error.into())
+}
+
+/// Reads records, and keeps aside those that are none.
+pub fn read_records(records: Vec<Bytes>, sink: &dyn RepairSink) -> Vec<Stored> {
+    sink.fetched(records.len());
+    let read = records.into_iter().filter_map(|bytes| {
+        let record = decode_record(bytes);
+        record.map_err(|error| sink.refused(error)).ok()
+    });
+    read.collect()
+}

@@ -1,0 +1,377 @@
+//! Questions and answers of the cold path: the only place that knows their bytes. Described in `docs/formats.md`.
+//!
+//! ```text
+//! question  = 1  kind  body          answer = 0 body | 1 zstd(body)      body = 1  kind  …
+//! kind 1 root        question: –                         answer: aggregate[40]
+//! kind 2 summaries   question: a Merkle question         answer: n  n × bytes (a Merkle summary each, in the order asked)
+//! kind 3 records     question: n  n × bytes (keys)       answer: done  n  n × bytes (envelopes)
+//! kind 4 range       question: after  end  bytes_max     answer: done  n  n × bytes (envelopes)
+//! kind 0 refusal     –                                   answer: reason
+//! bytes = length  bytes[length]     after, end = 0 | 1 bytes
+//! ```
+//! Numbers are LEB128 varints. `done` is, for records, how many of the keys asked were dealt with (the rest is to be asked
+//! again), and for a range 1 when nothing follows.
+
+use bytes::Bytes;
+use sync_engine::cdc::compress;
+use sync_engine::item::codec::EnvelopeError;
+use sync_engine::item::{Stored, codec as envelope};
+use sync_engine::merkle::Detail;
+use sync_engine::merkle::codec as merkle;
+use sync_engine::merkle::node::Aggregate;
+use sync_engine::{ContentHash, InvalidKey, Key};
+
+use super::wire::{Input, put_bytes, put_varint};
+use crate::limits::{ANSWER_KEYS_MAX, ANSWER_ROWS_MAX, ASK_PREFIXES_MAX, QUESTION_BYTES_MAX};
+
+const FORMAT: u8 = 1;
+
+const REFUSAL: u8 = 0;
+const ROOT: u8 = 1;
+const SUMMARIES: u8 = 2;
+const RECORDS: u8 = 3;
+const RANGE: u8 = 4;
+
+const RAW: u8 = 0;
+const ZSTD: u8 = 1;
+
+/// What one node asks another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Count and sum of everything.
+    Root,
+    /// What there is under these prefixes, which ascend.
+    Summaries {
+        /// At most [`ASK_PREFIXES_MAX`].
+        prefixes: Vec<Vec<u8>>,
+        /// How finely.
+        detail: Detail,
+    },
+    /// The records of these keys.
+    Records {
+        /// At most [`ANSWER_KEYS_MAX`].
+        keys: Vec<Key>,
+    },
+    /// Records in key order, tombstones included.
+    Range {
+        /// Only keys greater than this one.
+        after: Option<Vec<u8>>,
+        /// Only keys smaller than this one.
+        end: Option<Vec<u8>>,
+        /// About how many bytes.
+        bytes_max: u64,
+    },
+}
+
+/// What it is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// To [`Question::Root`].
+    Root(Aggregate),
+    /// To [`Question::Summaries`]: encoded summaries, in the order asked; possibly fewer than were asked for.
+    Summaries(Vec<Bytes>),
+    /// To [`Question::Records`]: those of the first `done` keys, as far as there are any.
+    Records {
+        /// How many of the keys were dealt with.
+        done: usize,
+        /// Encoded records.
+        records: Vec<Bytes>,
+    },
+    /// To [`Question::Range`].
+    Range {
+        /// Whether nothing follows.
+        done: bool,
+        /// Encoded records.
+        records: Vec<Bytes>,
+    },
+    /// To anything.
+    Refusal(Refusal),
+}
+
+/// Why a node does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It does not understand the question.
+    #[error("it does not understand the question")]
+    NotUnderstood,
+    /// Its store cannot be read now.
+    #[error("its store cannot be read now")]
+    Unavailable,
+    /// It has too much to do.
+    #[error("it is busy")]
+    Busy,
+}
+
+/// Bytes that are no question, or no answer. Nothing of them is used.
+#[derive(Debug, thiserror::Error)]
+pub enum CodecError {
+    /// The bytes end in the middle.
+    #[error("it ends early")]
+    Truncated,
+    /// Another format than this engine speaks, or another kind than was asked for.
+    #[error("unknown format or kind")]
+    Unknown,
+    /// A part holds what no writer puts there.
+    #[error("its {0} is malformed")]
+    Malformed(&'static str),
+    /// A list is longer than is accepted.
+    #[error("more than {limit} {what}")]
+    TooMany {
+        /// Which list.
+        what: &'static str,
+        /// Entries accepted.
+        limit: usize,
+    },
+    /// A key cannot be a key.
+    #[error("a key: {0}")]
+    Key(#[from] InvalidKey),
+    /// The prefixes or a summary.
+    #[error("{0}")]
+    Merkle(#[from] merkle::CodecError),
+    /// It does not decompress, or to too much.
+    #[error("{0}")]
+    Compressed(#[from] compress::DecompressError),
+}
+
+/// The bytes of a question.
+pub fn encode_question(question: &Question) -> Bytes {
+    let mut out = vec![FORMAT];
+    match question {
+        Question::Root => out.push(ROOT),
+        Question::Summaries { prefixes, detail } => {
+            out.push(SUMMARIES);
+            out.extend(merkle::encode_question(prefixes, *detail));
+        }
+        Question::Records { keys } => {
+            out.push(RECORDS);
+            put_varint(&mut out, keys.len() as u64);
+            keys.iter()
+                .for_each(|key| put_bytes(&mut out, key.as_bytes()));
+        }
+        Question::Range {
+            after,
+            end,
+            bytes_max,
+        } => {
+            out.push(RANGE);
+            for bound in [after, end] {
+                out.push(u8::from(bound.is_some()));
+                bound.iter().for_each(|bound| put_bytes(&mut out, bound));
+            }
+            put_varint(&mut out, *bytes_max);
+        }
+    }
+    out.into()
+}
+
+/// The question of these bytes.
+pub fn decode_question(bytes: &[u8]) -> Result<Question, CodecError> {
+    if bytes.len() > QUESTION_BYTES_MAX {
+        let limit = QUESTION_BYTES_MAX;
+        return Err(CodecError::TooMany {
+            what: "bytes",
+            limit,
+        });
+    }
+    let mut input = Input(bytes);
+    if input.byte()? != FORMAT {
+        return Err(CodecError::Unknown);
+    }
+    let question = match input.byte()? {
+        ROOT => Question::Root,
+        SUMMARIES => {
+            let (prefixes, detail) = merkle::decode_question(std::mem::take(&mut input.0))?;
+            let (what, limit) = ("prefixes", ASK_PREFIXES_MAX);
+            if prefixes.len() > limit {
+                return Err(CodecError::TooMany { what, limit });
+            }
+            Question::Summaries { prefixes, detail }
+        }
+        RECORDS => {
+            let count = input.count("keys", ANSWER_KEYS_MAX)?;
+            let key = |_| Ok(Key::parse(input.bytes()?)?);
+            let keys = (0..count).map(key).collect::<Result<_, CodecError>>()?;
+            Question::Records { keys }
+        }
+        RANGE => {
+            let mut bound = || match input.byte()? {
+                0 => Ok(None),
+                1 => Ok(Some(input.bytes()?.to_vec())),
+                _ => Err(CodecError::Malformed("bound")),
+            };
+            Question::Range {
+                after: bound()?,
+                end: bound()?,
+                bytes_max: input.varint()?,
+            }
+        }
+        _ => return Err(CodecError::Unknown),
+    };
+    input.close()?;
+    Ok(question)
+}
+
+/// The bytes of an answer, compressed when that is worth it.
+pub fn encode_answer(answer: &Answer) -> Bytes {
+    let body = answer_body(answer);
+    let (first, rest) = match compress::compress_if_worth(&body) {
+        Some(frame) => (ZSTD, frame),
+        None => (RAW, body),
+    };
+    let mut out = Vec::with_capacity(rest.len() + 1);
+    out.push(first);
+    out.extend_from_slice(&rest);
+    out.into()
+}
+
+fn answer_body(answer: &Answer) -> Vec<u8> {
+    let mut out = vec![FORMAT];
+    match answer {
+        Answer::Refusal(reason) => {
+            let reason = match reason {
+                Refusal::NotUnderstood => 1,
+                Refusal::Unavailable => 2,
+                Refusal::Busy => 3,
+            };
+            out.extend([REFUSAL, reason]);
+        }
+        Answer::Root(aggregate) => {
+            out.push(ROOT);
+            out.extend(aggregate.to_bytes());
+        }
+        Answer::Summaries(list) => {
+            out.push(SUMMARIES);
+            put_list(&mut out, list);
+        }
+        Answer::Records { done, records } => {
+            out.push(RECORDS);
+            put_varint(&mut out, *done as u64);
+            put_list(&mut out, records);
+        }
+        Answer::Range { done, records } => {
+            out.push(RANGE);
+            put_varint(&mut out, u64::from(*done));
+            put_list(&mut out, records);
+        }
+    }
+    out
+}
+
+fn put_list(out: &mut Vec<u8>, list: &[Bytes]) {
+    out.reserve(list.iter().map(|one| one.len() + 10).sum());
+    put_varint(out, list.len() as u64);
+    list.iter().for_each(|one| put_bytes(out, one));
+}
+
+/// The answer of these bytes; it takes at most `bytes_max` bytes of memory beside them. Its parts are slices.
+pub fn decode_answer(bytes: Bytes, bytes_max: usize) -> Result<Answer, CodecError> {
+    let body = match bytes.first() {
+        Some(&RAW) => bytes.slice(1..),
+        Some(&ZSTD) => compress::decompress(bytes.get(1..).unwrap_or_default(), bytes_max)?.into(),
+        Some(_) => return Err(CodecError::Unknown),
+        None => return Err(CodecError::Truncated),
+    };
+    let mut input = Input(&body);
+    if input.byte()? != FORMAT {
+        return Err(CodecError::Unknown);
+    }
+    let answer = match input.byte()? {
+        REFUSAL => Answer::Refusal(match input.byte()? {
+            1 => Refusal::NotUnderstood,
+            2 => Refusal::Unavailable,
+            3 => Refusal::Busy,
+            _ => return Err(CodecError::Malformed("reason")),
+        }),
+        ROOT => {
+            let (aggregate, rest) = input.0.split_first_chunk().ok_or(CodecError::Truncated)?;
+            input.0 = rest;
+            Answer::Root(Aggregate::from_bytes(aggregate))
+        }
+        SUMMARIES => Answer::Summaries(list(&mut input, &body, "summaries", ASK_PREFIXES_MAX)?),
+        RECORDS => Answer::Records {
+            done: input.count("keys", ANSWER_KEYS_MAX)?,
+            records: list(&mut input, &body, "records", ANSWER_KEYS_MAX)?,
+        },
+        RANGE => Answer::Range {
+            done: input.count("ends", 1)? == 1,
+            records: list(&mut input, &body, "records", ANSWER_ROWS_MAX)?,
+        },
+        _ => return Err(CodecError::Unknown),
+    };
+    input.close()?;
+    Ok(answer)
+}
+
+fn list(
+    input: &mut Input<'_>,
+    body: &Bytes,
+    what: &'static str,
+    limit: usize,
+) -> Result<Vec<Bytes>, CodecError> {
+    let count = input.count(what, limit)?;
+    (0..count)
+        .map(|_| Ok(body.slice_ref(input.bytes()?)))
+        .collect()
+}
+
+/// The bytes of a record.
+pub fn encode_record(stored: &Stored) -> Bytes {
+    let mut out = Vec::new();
+    envelope::encode(stored, &mut out);
+    out.into()
+}
+
+/// A record that is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Its envelope cannot be read.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// Its payload is not the one that its hash belongs to.
+    #[error("{key}: the content has the hash {actual}, the record says {expected}")]
+    HashMismatch {
+        /// Which key.
+        key: Key,
+        /// The hash in the record.
+        expected: ContentHash,
+        /// The hash of the payload.
+        actual: ContentHash,
+    },
+    /// It says of itself that no archive keeps it; such items are not exchanged.
+    #[error("{key}: it is not meant for replicas")]
+    NotArchived {
+        /// Which key.
+        key: Key,
+    },
+}
+
+/// The record of these bytes, its payload checked against its hash.
+pub fn decode_record(bytes: Bytes) -> Result<Stored, RecordError> {
+    let stored = envelope::decode(bytes)?;
+    if let Some(item) = stored.item() {
+        let (expected, actual) = (item.content_hash, ContentHash::of(&item.content));
+        if expected != actual {
+            let key = stored.key().clone();
+            return Err(RecordError::HashMismatch {
+                key,
+                expected,
+                actual,
+            });
+        }
+    }
+    match stored.is_archived() {
+        true => Ok(stored),
+        false => Err(RecordError::NotArchived {
+            key: stored.key().clone(),
+        }),
+    }
+}
+
+/// The key of a record, whatever its payload is worth; `None`: it has none that can be read.
+pub fn record_key(bytes: &Bytes) -> Option<Key> {
+    let stored = envelope::decode(bytes.clone()).ok()?;
+    Some(stored.key().clone())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! What a comparison decides. Pure.
+
+use sync_engine::Key;
+use sync_engine::item::Leaf;
+use sync_engine::item::decide::Decision;
+use sync_engine::merkle::ShortLeaf;
+use sync_engine::merkle::node::Aggregate;
+
+use crate::limits::{BOOTSTRAP_LEAVES_MIN, MOVING_CYCLES_MAX};
+
+/// Two roots, taken at about the same time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roots {
+    /// Ours.
+    pub ours: String,
+    /// The one that the peer has published; `None`: none yet.
+    pub theirs: Option<String>,
+}
+
+impl Roots {
+    /// Whether both sets are the same.
+    pub fn are_equal(&self) -> bool {
+        self.theirs.as_ref() == Some(&self.ours)
+    }
+}
+
+/// What two looks at the roots, a moment apart, say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// The sets are the same.
+    InSync,
+    /// They differ and are changing: the hot path is at work, look again later.
+    Moving,
+    /// They differ: compare.
+    Differ,
+}
+
+/// Judges two looks. `moving_before`: how many comparisons in a row ended with [`Look::Moving`]; `is_forced`: something is
+/// known to be missing.
+pub fn look(first: &Roots, second: &Roots, moving_before: u32, is_forced: bool) -> Look {
+    match (second.are_equal(), first == second) {
+        (true, _) => Look::InSync,
+        (false, true) => Look::Differ,
+        (false, false) if is_forced || moving_before >= MOVING_CYCLES_MAX => Look::Differ,
+        (false, false) => Look::Moving,
+    }
+}
+
+/// How to make up a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// There is none, or the peer has nothing.
+    Nothing,
+    /// Go down the tree.
+    Descend,
+    /// Take everything the peer has, in key order.
+    Fill,
+}
+
+/// Chooses the way. A fill that was begun is ended.
+pub fn way(ours: &Aggregate, theirs: &Aggregate, is_fill_under_way: bool) -> Way {
+    if ours == theirs || theirs.count == 0 {
+        return Way::Nothing;
+    }
+    let is_far_behind = theirs.count.saturating_sub(ours.count) >= BOOTSTRAP_LEAVES_MIN
+        && theirs.count / 4 >= ours.count;
+    match ours.count == 0 || is_far_behind || is_fill_under_way {
+        true => Way::Fill,
+        false => Way::Descend,
+    }
+}
+
+/// The keys for which the peer is still ahead, now that the hot path has had a moment to bring them.
+pub fn still_behind(found: &[(Key, ShortLeaf)], ours: &[Option<Leaf>]) -> Vec<Key> {
+    let pairs = found.iter().zip(ours);
+    let behind =
+        pairs.filter(|((_, theirs), ours)| theirs.against(ours.as_ref()) == Decision::Take);
+    behind.map(|((key, _), _)| key.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sync_engine::ContentHash;
+    use sync_engine::item::stamp::{HlcTime, Origin, Stamp};
+
+    fn roots(ours: &str, theirs: &str) -> Roots {
+        Roots {
+            ours: ours.into(),
+            theirs: Some(theirs.into()),
+        }
+    }
+
+    fn aggregate(count: u64) -> Aggregate {
+        let mut aggregate = Aggregate::default();
+        for n in 0..count {
+            let stamp = Stamp {
+                time: HlcTime(n),
+                origin: Origin::from_raw(2),
+            };
+            let hash = Some(ContentHash::of(b""));
+            aggregate.insert(&Leaf { stamp, hash }.digest(&n.to_be_bytes()));
+        }
+        aggregate
+    }
+
+    #[test]
+    fn only_a_still_difference_is_compared() {
+        let same = roots("a", "a");
+        let differ = roots("a", "b");
+        assert_eq!(look(&differ, &same, 0, true), Look::InSync);
+        assert_eq!(look(&differ, &differ, 0, false), Look::Differ);
+        assert_eq!(look(&differ, &roots("a", "c"), 0, false), Look::Moving);
+        assert_eq!(look(&differ, &roots("a", "c"), 0, true), Look::Differ);
+        assert_eq!(
+            look(&differ, &roots("a", "c"), MOVING_CYCLES_MAX, false),
+            Look::Differ
+        );
+    }
+
+    #[test]
+    fn i5_an_empty_peer_gives_nothing_and_takes_nothing() {
+        assert_eq!(way(&aggregate(9), &aggregate(0), false), Way::Nothing);
+        assert_eq!(way(&aggregate(0), &aggregate(9), false), Way::Fill);
+        assert_eq!(way(&aggregate(8), &aggregate(9), false), Way::Descend);
+        assert_eq!(way(&aggregate(8), &aggregate(9), true), Way::Fill);
+        assert_eq!(way(&aggregate(9), &aggregate(9), true), Way::Nothing);
+        assert_eq!(way(&aggregate(500), &aggregate(2600), false), Way::Fill);
+    }
+}

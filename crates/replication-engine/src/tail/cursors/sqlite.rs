@@ -1,0 +1,159 @@
+//! Cursors in an SQLite file, on a thread of its own.
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, params};
+use sync_engine::env::SharedEnv;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{CursorError, CursorStore};
+use crate::tail::Cursor;
+
+/// Requests that wait for the thread.
+const QUEUE: usize = 64;
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS cursors (peer TEXT PRIMARY KEY, at TEXT NOT NULL, epochs TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS fills (peer TEXT PRIMARY KEY, after BLOB NOT NULL);";
+
+type Job = Box<dyn FnOnce(&Connection) + Send>;
+
+/// [`CursorStore`] in a file. The file is closed when this is dropped.
+pub struct SqliteCursors {
+    path: String,
+    jobs: mpsc::Sender<Job>,
+}
+
+impl SqliteCursors {
+    /// Opens the file, and makes it and its directories if they are not there.
+    ///
+    /// # Errors
+    /// The file cannot be made, or is no SQLite file.
+    pub async fn open(path: &Path, wal_mode: bool, env: SharedEnv) -> Result<Self, CursorError> {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let (opened, is_open) = oneshot::channel();
+        let file = path.to_owned();
+        let work = move || match open(&file, wal_mode) {
+            Ok(connection) => {
+                if opened.send(Ok(())).is_ok() {
+                    serve(&connection, queue);
+                }
+            }
+            Err(error) => {
+                // Whoever wanted to open it has given up.
+                opened.send(Err(error)).ok();
+            }
+        };
+        let path = path.display().to_string();
+        let failed = |source| CursorError::File {
+            op: "open",
+            path: path.clone(),
+            source,
+        };
+        let spawned = env.spawn_thread("replication-cursors", Box::new(work));
+        spawned.map_err(|error| failed(error.into()))?;
+        match is_open.await {
+            Ok(Ok(())) => Ok(Self { path, jobs }),
+            Ok(Err(error)) => Err(failed(error)),
+            Err(_) => Err(CursorError::Closed),
+        }
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        op: &'static str,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, CursorError> {
+        let (reply, replied) = oneshot::channel();
+        let job = move |connection: &Connection| {
+            // A caller that has given up needs no answer.
+            reply.send(work(connection)).ok();
+        };
+        let sent = self.jobs.send(Box::new(job)).await;
+        sent.map_err(|_| CursorError::Closed)?;
+        let done = replied.await.map_err(|_| CursorError::Closed)?;
+        done.map_err(|error| CursorError::File {
+            op,
+            path: self.path.clone(),
+            source: error.into(),
+        })
+    }
+}
+
+fn open(path: &Path, wal_mode: bool) -> Result<Connection, sync_engine::error::Source> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    let mode = match wal_mode {
+        true => "WAL",
+        false => "DELETE",
+    };
+    connection.pragma_update(None, "journal_mode", mode)?;
+    // An older cursor is harmless, so the last ones may go with the power.
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.execute_batch(SCHEMA)?;
+    Ok(connection)
+}
+
+fn serve(connection: &Connection, mut queue: mpsc::Receiver<Job>) {
+    while let Some(job) = queue.blocking_recv() {
+        job(connection);
+    }
+}
+
+#[async_trait]
+impl CursorStore for SqliteCursors {
+    async fn cursor(&self, peer: &str) -> Result<Option<Cursor>, CursorError> {
+        let peer = peer.to_owned();
+        let read = move |connection: &Connection| {
+            let sql = "SELECT at, epochs FROM cursors WHERE peer = ?1";
+            let row =
+                |row: &rusqlite::Row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+            connection.query_row(sql, [peer], row).optional()
+        };
+        let row = self.run("read a cursor in", read).await?;
+        // A row that cannot be read is like none: the stream is followed from its end, and the cold path brings the rest.
+        Ok(row.and_then(|(at, epochs)| {
+            Some(Cursor {
+                at: at.parse().ok()?,
+                epochs: Cursor::parse_epochs(&epochs)?,
+            })
+        }))
+    }
+
+    async fn save_cursor(&self, peer: &str, cursor: &Cursor) -> Result<(), CursorError> {
+        let row = (peer.to_owned(), cursor.at.to_string(), cursor.epochs_text());
+        let write = move |connection: &Connection| {
+            let sql = "INSERT OR REPLACE INTO cursors (peer, at, epochs) VALUES (?1, ?2, ?3)";
+            connection.prepare_cached(sql)?.execute(row)
+        };
+        self.run("write a cursor to", write).await.map(|_| ())
+    }
+
+    async fn fill(&self, peer: &str) -> Result<Option<Vec<u8>>, CursorError> {
+        let peer = peer.to_owned();
+        let read = move |connection: &Connection| {
+            let sql = "SELECT after FROM fills WHERE peer = ?1";
+            connection
+                .query_row(sql, [peer], |row| row.get(0))
+                .optional()
+        };
+        self.run("read a fill in", read).await
+    }
+
+    async fn save_fill(&self, peer: &str, after: Option<&[u8]>) -> Result<(), CursorError> {
+        let (peer, after) = (peer.to_owned(), after.map(<[u8]>::to_vec));
+        let write = move |connection: &Connection| match after {
+            Some(after) => {
+                let sql = "INSERT OR REPLACE INTO fills (peer, after) VALUES (?1, ?2)";
+                connection.execute(sql, params![peer, after])
+            }
+            None => connection.execute("DELETE FROM fills WHERE peer = ?1", [peer]),
+        };
+        self.run("write a fill to", write).await.map(|_| ())
+    }
+}

@@ -1,0 +1,277 @@
+//! Two nodes, each with an SQLite archive and a Redis of its own.
+#![allow(clippy::disallowed_methods)] // tests live in real time
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use replication_engine::repair::cycle::Outcome;
+use replication_engine::{PeerConfig, ReplicationConfig, ReplicationEngine};
+use sync_engine::{SyncEngine, SyncEngineConfig, SyncItem};
+use tempfile::TempDir;
+use testbed::{FaultyProxy, RedisServer};
+use tokio::sync::watch;
+
+struct Node {
+    redis: RedisServer,
+    proxy: FaultyProxy,
+    engine: Arc<SyncEngine>,
+    config: ReplicationConfig,
+    replication: ReplicationEngine,
+    _configs: watch::Sender<ReplicationConfig>,
+    _dir: TempDir,
+}
+
+/// Two nodes that reach each other's Redis through proxies; `prefix` is the second one's `redis_prefix`.
+async fn pair(prefix: Option<&str>, change: fn(&mut ReplicationConfig)) -> [Node; 2] {
+    let servers = [RedisServer::start().unwrap(), RedisServer::start().unwrap()];
+    let proxies = servers
+        .each_ref()
+        .map(|server| FaultyProxy::start(server.addr()).unwrap());
+    let urls: Vec<String> = (0..2)
+        .map(|at| proxies[at].url(&servers[at].url()))
+        .collect();
+    let prefixes = [None, prefix];
+    let mut nodes = Vec::new();
+    for (at, (redis, proxy)) in servers.into_iter().zip(proxies).enumerate() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| dir.path().join(name);
+        let settings = SyncEngineConfig {
+            node_id: Some(format!("node-{at}")),
+            redis_url: Some(redis.url().into()),
+            redis_prefix: prefixes[at].map(Into::into),
+            sql_url: Some(format!("sqlite:{}", file("archive.db").display()).into()),
+            enable_cdc_stream: true,
+            batch_flush_ms: 20,
+            ..SyncEngineConfig::default()
+        };
+        let (_, receiver) = watch::channel(settings.clone());
+        let engine = Arc::new(SyncEngine::new(settings, receiver));
+        engine.start().await.unwrap();
+        let mut peer = PeerConfig::for_testing(format!("node-{}", 1 - at), urls[1 - at].clone());
+        peer.redis_prefix = prefixes[1 - at].map(Into::into);
+        let mut config = ReplicationConfig {
+            local_node_id: format!("node-{at}"),
+            peers: vec![peer],
+            ..ReplicationConfig::default()
+        };
+        config.cursor.sqlite_path = file("cursors.db");
+        config.settings.cold_path.interval_sec = 1;
+        config.settings.cold_path.backoff_base_sec = 1;
+        change(&mut config);
+        let (_configs, receiver) = watch::channel(config.clone());
+        let replication =
+            ReplicationEngine::with_sync_engine(config.clone(), receiver, engine.clone());
+        nodes.push(Node {
+            redis,
+            proxy,
+            engine,
+            config,
+            replication,
+            _configs,
+            _dir: dir,
+        });
+    }
+    nodes.try_into().ok().unwrap()
+}
+
+async fn eventually(what: &str, seconds: u64, mut done: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !done().await {
+        assert!(
+            begun.elapsed() < Duration::from_secs(seconds),
+            "not within {seconds} s: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn converge(nodes: &[Node; 2], rows: u64, seconds: u64) {
+    eventually("equal roots", seconds, async || {
+        let mut aggregates = Vec::new();
+        for node in nodes {
+            node.engine.force_flush().await.ok();
+            aggregates.push(node.engine.merkle_aggregate().unwrap());
+        }
+        aggregates[0] == aggregates[1] && aggregates[0].count == rows
+    })
+    .await;
+}
+
+async fn put(node: &Node, key: &str, value: impl Into<Vec<u8>>) {
+    node.engine
+        .submit(SyncItem::new(key, value.into()))
+        .await
+        .unwrap();
+}
+
+async fn get(node: &Node, key: &str) -> Option<Vec<u8>> {
+    let item = node.engine.get_verified(key).await.unwrap()?;
+    Some(item.content.to_vec())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_replicate_both_ways_over_real_redis() {
+    let nodes = pair(Some("app:"), |_| {}).await;
+    // What was there before: by ranges into the second one, which is empty; too large for one part.
+    for n in 0..300 {
+        put(&nodes[0], &format!("before.{n}"), format!("value {n}")).await;
+    }
+    let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..))
+        .take(3 << 20)
+        .collect();
+    put(&nodes[0], "before.large", noise.clone()).await;
+    nodes[0].engine.force_flush().await.unwrap();
+    for node in &nodes {
+        node.replication.start().await.unwrap();
+    }
+    converge(&nodes, 301, 30).await;
+    assert_eq!(get(&nodes[1], "before.large").await.unwrap(), noise);
+    // What comes after: by the streams.
+    for n in 0..200 {
+        put(&nodes[n % 2], &format!("after.{n}"), vec![n as u8; 2000]).await;
+    }
+    nodes[0].engine.delete("before.7").await.unwrap();
+    converge(&nodes, 501, 30).await;
+    assert_eq!(get(&nodes[0], "after.199").await.unwrap(), vec![199; 2000]);
+    assert_eq!(get(&nodes[1], "before.7").await, None);
+    for node in &nodes {
+        let report = &node.replication.peers()[0];
+        assert!(
+            report.is_connected && report.events_applied > 0,
+            "{report:?}"
+        );
+        assert_eq!(report.rejected, 0);
+        node.replication.shutdown().await;
+        node.replication.shutdown().await;
+        node.engine.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_survives_a_restart_and_what_was_missed_comes() {
+    let nodes = pair(None, |config| config.settings.cold_path.enabled = false).await;
+    for node in &nodes {
+        node.replication.start().await.unwrap();
+    }
+    eventually("connected", 10, async || {
+        nodes.iter().all(|n| n.replication.peers()[0].is_connected)
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    put(&nodes[0], "k.0", "v").await;
+    converge(&nodes, 1, 10).await;
+    nodes[1].replication.shutdown().await;
+    for n in 1..500 {
+        put(&nodes[0], &format!("k.{n}"), "v").await;
+    }
+    nodes[0].engine.force_flush().await.unwrap();
+    nodes[1].replication.start().await.unwrap();
+    // The cold path is off: only the kept cursor can bring them.
+    converge(&nodes, 500, 20).await;
+    assert_eq!(nodes[1].replication.peers()[0].events_applied, 499);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_redis_is_found_again_and_the_difference_made_up() {
+    let nodes = pair(None, |_| {}).await;
+    for node in &nodes {
+        node.replication.start().await.unwrap();
+    }
+    put(&nodes[0], "k.0", "v").await;
+    converge(&nodes, 1, 20).await;
+    // It keeps nothing: stream, root and questions are gone with it.
+    nodes[0].redis.kill().unwrap();
+    eventually("seen down", 20, async || {
+        !nodes[1].replication.peers()[0].is_connected
+    })
+    .await;
+    for n in 1..50 {
+        put(&nodes[0], &format!("k.{n}"), "v").await;
+    }
+    nodes[0].redis.restart().unwrap();
+    converge(&nodes, 50, 60).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_without_difference_costs_at_most_200_bytes() {
+    let nodes = pair(None, |config| {
+        config.settings.hot_path.enabled = false;
+        config.settings.peer_health.ping_interval_sec = 3600;
+    })
+    .await;
+    for n in 0..100 {
+        put(&nodes[0], &format!("k.{n}"), "v").await;
+    }
+    for node in &nodes {
+        node.replication.start().await.unwrap();
+    }
+    nodes[0].replication.run_cold_path(None).unwrap();
+    converge(&nodes, 100, 30).await;
+    let report = || nodes[1].replication.peers().remove(0);
+    eventually("in sync", 20, async || {
+        report().last_cold == Some(Ok(Outcome::InSync))
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let bytes = || nodes[0].proxy.bytes_to_server() + nodes[0].proxy.bytes_to_client();
+    let (before, cycles) = (bytes(), report().cold_cycles);
+    eventually("three more", 20, async || {
+        report().cold_cycles >= cycles + 3
+    })
+    .await;
+    let each = (bytes() - before) / (report().cold_cycles - cycles);
+    assert!(each <= 200, "{each} bytes for each check");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_come_and_go_with_the_settings() {
+    let nodes = pair(None, |_| {}).await;
+    nodes[0].replication.start().await.unwrap();
+    nodes[1].replication.start().await.unwrap();
+    eventually("connected", 10, async || {
+        nodes[0].replication.peers()[0].is_connected
+    })
+    .await;
+    let mut config = nodes[0].config.clone();
+    let peer = config.peers.remove(0);
+    nodes[0]._configs.send(config.clone()).unwrap();
+    eventually("gone", 5, async || nodes[0].replication.peers().is_empty()).await;
+    config.peers.push(peer);
+    nodes[0]._configs.send(config.clone()).unwrap();
+    eventually("back", 10, async || {
+        nodes[0]
+            .replication
+            .peers()
+            .first()
+            .is_some_and(|p| p.is_connected)
+    })
+    .await;
+    // Settings that cannot work change nothing.
+    config.peers[0].redis_url = "http://x".into();
+    nodes[0]._configs.send(config).unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(nodes[0].replication.peers().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_quick_start_runs_as_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = ReplicationConfig {
+        local_node_id: "uk.node.london-1".into(),
+        peers: vec![PeerConfig::for_testing(
+            "uk.node.manchester-1",
+            "redis://127.0.0.1:1",
+        )],
+        ..Default::default()
+    };
+    config.cursor.sqlite_path = dir.path().join("cursors.db");
+    let (_tx, rx) = watch::channel(config.clone());
+    let engine = ReplicationEngine::new(config, rx);
+    assert!(engine.run_cold_path(None).is_err());
+    engine.shutdown().await;
+    engine.start().await.unwrap();
+    engine.start().await.unwrap();
+    assert!(engine.run_cold_path(Some("nobody")).is_err());
+    assert!(!engine.health_check().is_healthy());
+    engine.shutdown().await;
+}
