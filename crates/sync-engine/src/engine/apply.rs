@@ -105,7 +105,9 @@ impl Core {
         let mut repeats = 0;
         for stored in writes {
             let checked = match &stored {
-                Stored::Live(item) => admit::check(item, &rules),
+                Stored::Live(item) => {
+                    admit::check(item, &rules).and_then(|()| admit::check_stamp(item))
+                }
                 Stored::Tombstone { key, .. } => key.check().map_err(StorageError::from),
             };
             if let Err(error) = checked {
