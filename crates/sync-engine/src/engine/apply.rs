@@ -180,7 +180,7 @@ impl Core {
             }
         }
         self.enqueue(queued);
-        freed.extend(self.publisher.push(passed_on));
+        freed.extend(self.publisher.push(passed_on, self.backlog_max()));
         self.release_positions(freed);
         self.settled();
     }
