@@ -1,5 +1,6 @@
 //! Accepting writes: admit, stamp, log, enter L1, acknowledge.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::SyncEngine;
@@ -329,20 +330,50 @@ impl Core {
                 NoArchive,
             ));
         }
-        self.queue.force();
         let mut flushed = self.flushed.subscribe();
-        let all_stored = || writes.iter().all(|(key, _)| self.is_archived_now(key));
         let wait = async {
-            while !all_stored() {
-                if flushed.changed().await.is_err() {
+            let mut left = writes;
+            loop {
+                left.retain(|(key, _)| !self.is_archived_now(key));
+                self.forget_overtaken(&mut left).await;
+                if left.is_empty() {
                     return;
                 }
                 self.queue.force();
+                if flushed.changed().await.is_err() {
+                    return;
+                }
             }
         };
         timeout(&*self.env, STORED_PATIENCE, wait)
             .await
             .map_err(|elapsed| StorageError::unavailable(crate::Tier::Archive, "store", elapsed))
+    }
+
+    /// Takes out the writes whose keys were written again and of which the archive has them or newer ones: such a key may
+    /// never be clean, as long as others write it on.
+    pub(super) async fn forget_overtaken(&self, writes: &mut Vec<(Key, Stamp)>) {
+        let mut keys = Vec::new();
+        writes.retain(|(key, stamp)| match self.l1.peek(key) {
+            Some(entry) if entry.stored.stamp() > *stamp => {
+                keys.extend(entry.stored.is_archived().then(|| key.clone()));
+                entry.stored.is_archived()
+            }
+            _ => true,
+        });
+        if keys.is_empty() {
+            return;
+        }
+        // Where the archive does not answer, it is asked again after the next flush.
+        let Ok(leaves) = self.archive.leaves_of(&keys).await else {
+            return;
+        };
+        let archived: HashMap<&Key, Stamp> = keys
+            .iter()
+            .zip(leaves)
+            .filter_map(|(key, leaf)| Some((key, leaf?.stamp)))
+            .collect();
+        writes.retain(|(key, stamp)| archived.get(key).is_none_or(|archived| archived < stamp));
     }
 
     fn is_archived_now(&self, key: &Key) -> bool {
