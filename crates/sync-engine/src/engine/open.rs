@@ -56,23 +56,55 @@ impl SyncEngine {
     pub(super) async fn open(&self) -> Result<Arc<Core>, StorageError> {
         let config = self.parts.config.clone();
         config.validate()?;
-        let env = self.parts.env.clone();
         self.enter(EngineState::Connecting);
-        let archive = GuardedArchive::new(self.archive(&config)?, CIRCUIT, env.clone());
+        let archive = self.archive(&config)?;
+        let opened = self.open_over(config, archive.clone()).await;
+        if opened.is_err()
+            && matches!(self.parts.archive, Part::FromSettings)
+            && let Err(error) = archive.close().await
+        {
+            tracing::debug!(%error, "closing the archive after a start that failed");
+        }
+        opened
+    }
+
+    /// Opens the rest over this archive, and that one first. It is the caller's to close it when that fails.
+    async fn open_over(
+        &self,
+        config: SyncEngineConfig,
+        archive: Arc<dyn ArchiveStore>,
+    ) -> Result<Arc<Core>, StorageError> {
+        let env = self.parts.env.clone();
+        let archive = GuardedArchive::new(archive, CIRCUIT, env.clone());
         let found = match open_archive(&archive, &*env).await {
             Ok(opened) => Found::read(&archive, &config, &opened, env.random()).await?,
             Err(error) => Found::nothing_yet(&config, error)?,
         };
         let wal = self.wal(&config)?;
         self.enter(EngineState::DrainingWal);
-        let core = Arc::new(self.assemble(config, archive, wal, found)?);
+        let core = self.assemble(config, archive, wal.clone(), found);
+        let filled = match core.map(Arc::new) {
+            Ok(core) => self.fill(&core).await.map(|()| core),
+            Err(error) => Err(error),
+        };
+        if filled.is_err()
+            && matches!(self.parts.wal, Part::FromSettings)
+            && let Err(error) = wal.close().await
+        {
+            tracing::debug!(%error, "closing the log after a start that failed");
+        }
+        filled
+    }
+
+    /// Takes back what the log holds.
+    async fn fill(&self, core: &Arc<Core>) -> Result<(), StorageError> {
         core.replay().await?;
         self.enter(EngineState::SyncingRedis);
         if core.archive_is_open() {
             core.begin_generation().await?;
         }
         self.enter(EngineState::WarmingUp);
-        Ok(core)
+        Ok(())
     }
 
     fn enter(&self, state: EngineState) {
@@ -342,7 +374,12 @@ impl Core {
                 self.observe(&stored);
                 self.enter_replayed(stored, at);
             }
-            if self.l1.dirty_bytes() > self.budget.limit() / 2 {
+            // Without an archive a flush cannot help: what was accepted before fits into the budget again.
+            let room = match self.archive_is_open() {
+                true => self.budget.limit() / 2,
+                false => self.budget.limit(),
+            };
+            if self.l1.dirty_bytes() > room {
                 self.flush_until_clean().await?;
             }
         }
