@@ -50,6 +50,8 @@ impl GuardedCache {
         let mut breaker = self.breaker.lock();
         match &result {
             Ok(_) => breaker.on_success(),
+            // An answer: no reason to stop reading.
+            Err(error) if error.is_read_only() => breaker.on_success(),
             Err(_) => breaker.on_failure(self.env.monotonic()),
         }
         result
