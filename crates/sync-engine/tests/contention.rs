@@ -229,3 +229,21 @@ async fn a_node_with_a_long_log_starts_without_its_archive() {
 async fn text_of(engine: &SyncEngine, id: &str) -> bool {
     engine.get(id).await.expect("in memory").is_some()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_list_is_found_behind_many_deletes() {
+    let archive = SlowArchive::new(0, 0);
+    let engine = over(in_memory(), archive);
+    engine.start().await.unwrap();
+    let ids: Vec<String> = (0..5_000).map(|n| format!("t.{n:06}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let items = ids.iter().map(|id| item(id, "x")).collect();
+    engine.submit_many(items).await.unwrap();
+    engine.delete_many(&ids).await.unwrap();
+    engine.submit(item("t.last", "x")).await.unwrap();
+    engine.force_flush().await.unwrap();
+    let found = engine.scan_prefix("t.", 1).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(&*found[0].object_id, "t.last");
+    engine.shutdown().await;
+}
