@@ -155,6 +155,12 @@ pub enum InvalidItem {
     /// The options name no tier that keeps it.
     #[error("its options keep it in no tier: set `redis` or `sql`")]
     NoTier,
+    /// It was received with a stamp that only the tombstone of an expired item can have.
+    #[error("its stamp {stamp} is that of an expiry")]
+    StampOfExpiry {
+        /// The stamp.
+        stamp: crate::item::stamp::Stamp,
+    },
     /// The options name only a tier that this engine does not have.
     #[error("its options keep it only in {tier}, and this engine has none configured")]
     TierNotConfigured {

@@ -110,7 +110,9 @@ impl Core {
         let mut repeats = 0;
         for stored in writes {
             let checked = match &stored {
-                Stored::Live(item) => admit::check(item, &rules),
+                Stored::Live(item) => {
+                    admit::check(item, &rules).and_then(|()| admit::check_stamp(item))
+                }
                 Stored::Tombstone { key, .. } => key.check().map_err(StorageError::from),
             };
             if let Err(error) = checked {
@@ -198,7 +200,7 @@ impl Core {
             }
         }
         self.enqueue(queued);
-        freed.extend(self.publisher.push(passed_on));
+        freed.extend(self.publisher.push(passed_on, self.backlog_max()));
         self.release_positions(freed);
         self.settled();
     }

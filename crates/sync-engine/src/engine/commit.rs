@@ -117,7 +117,7 @@ impl Core {
         if !self.tree_outdated.load(Ordering::Acquire) {
             return Ok(());
         }
-        let tree = super::open::load_tree(&self.archive).await?;
+        let tree = super::found::load_tree(&self.archive).await?;
         if tree.seq() != self.tree.read().seq() && !self.archive.is_exclusive() {
             self.filter.distrust();
         }

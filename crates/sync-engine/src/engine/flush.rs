@@ -201,7 +201,7 @@ impl Core {
                 _ => free.extend(pos),
             }
         }
-        free.extend(self.publisher.push(changes));
+        free.extend(self.publisher.push(changes, self.backlog_max()));
         self.release_positions(free);
     }
 }

@@ -120,7 +120,8 @@ impl Core {
             let taken: Vec<(Stored, Decision)> =
                 taken.map(|(write, d)| (write.stored, *d)).collect();
             self.metrics.expired.increment(taken.len() as u64);
-            let full = expired.len() == items;
+            // What could not be taken away would be found again at once.
+            let full = expired.len() == items && !taken.is_empty();
             // Every node does this for itself: nothing is published.
             self.enter_applied(taken, Relay::No);
             if !full {

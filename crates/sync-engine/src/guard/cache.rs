@@ -39,7 +39,9 @@ impl GuardedCache {
             op,
             source: Box::new(open),
         };
-        self.gate.call(work, refused, |_| true).await
+        // A server that refuses writes has answered: no reason to stop reading.
+        let is_outage = |error: &CacheError| !error.is_read_only();
+        self.gate.call(work, refused, is_outage).await
     }
 }
 

@@ -29,6 +29,21 @@ pub enum CacheError {
         /// Why it failed, without any secret.
         source: Source,
     },
+    /// It answers, and takes no writes: it is full, a replica, or cannot save. What it has can be read.
+    #[error("{op}: {source}")]
+    ReadOnly {
+        /// What was being done.
+        op: &'static str,
+        /// Its answer.
+        source: Source,
+    },
+}
+
+impl CacheError {
+    /// Whether the cache can be read all the same.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, Self::ReadOnly { .. })
+    }
 }
 
 /// What a look-up found. "Not there" and "could not look" are different values.
@@ -96,7 +111,7 @@ pub trait CacheStore: Send + Sync {
 
 impl From<CacheError> for crate::error::StorageError {
     fn from(error: CacheError) -> Self {
-        let CacheError::Unavailable { op, source } = error;
+        let (CacheError::Unavailable { op, source } | CacheError::ReadOnly { op, source }) = error;
         Self::unavailable(crate::error::Tier::Cache, op, source)
     }
 }

@@ -77,9 +77,15 @@ fn first_refusal(answers: Vec<Value>) -> Option<redis::ServerError> {
 }
 
 fn failed(op: &'static str) -> impl Fn(LinkError) -> CacheError {
-    move |error| CacheError::Unavailable {
-        op,
-        source: Box::new(error),
+    move |error| match error.is_read_only() {
+        true => CacheError::ReadOnly {
+            op,
+            source: Box::new(error),
+        },
+        false => CacheError::Unavailable {
+            op,
+            source: Box::new(error),
+        },
     }
 }
 
