@@ -3,16 +3,13 @@
 
 mod common;
 
-#[path = "common/slow_archive.rs"]
-mod slow_archive;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use common::slow_archive::SlowArchive;
 use common::*;
-use slow_archive::SlowArchive;
 use sync_engine::cdc::{ChangeLog, PublishError};
 use sync_engine::item::stamp::{HlcTime, Origin, Stamp};
 use sync_engine::item::{Stored, codec};

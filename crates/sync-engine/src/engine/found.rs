@@ -73,14 +73,12 @@ impl Found {
     /// What the archive holds was stamped at most the drift limit ahead of the clock, so stamps from there on are greater:
     /// what is accepted now does not lose to an older row.
     pub(super) fn nothing_yet(
-        archive: &GuardedArchive,
         config: &SyncEngineConfig,
         now_ms: i64,
         error: StorageError,
     ) -> Result<Self, StorageError> {
-        // A file of one's own that does not open is no outage to sit out.
-        let may_come_back = error.kind() == ErrorKind::Unavailable && !archive.is_exclusive();
-        let (Some(node_id), Some(_), true) = (&config.node_id, &config.wal_path, may_come_back)
+        let (Some(node_id), Some(_), ErrorKind::Unavailable) =
+            (&config.node_id, &config.wal_path, error.kind())
         else {
             return Err(error);
         };
@@ -96,7 +94,7 @@ impl Found {
     }
 }
 
-async fn settle_identity(
+pub(super) async fn settle_identity(
     archive: &GuardedArchive,
     config: &SyncEngineConfig,
     opened: &Opened,

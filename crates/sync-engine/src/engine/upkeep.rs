@@ -57,6 +57,8 @@ impl Core {
             Self::report("repairing the cache", self.repair_cache().await.map(drop));
         }
         if health.archive {
+            let followed = self.follow_other_engines().await;
+            Self::report("following other engines", followed.map_err(Into::into));
             Self::report("removing expired items", self.sweep_expired().await);
             Self::report(
                 "tending the Merkle tree",
