@@ -36,6 +36,8 @@ mod publisher;
 
 mod generation;
 
+mod relief;
+
 mod keys_filter;
 
 mod stale;

@@ -16,7 +16,11 @@ mod record;
 
 mod script;
 
+mod relief;
+
 pub mod redis;
+
+pub use relief::Relief;
 
 /// The cache could not be asked, or did not confirm.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +102,13 @@ pub trait CacheStore: Send + Sync {
 
     /// One round trip.
     async fn ping(&self) -> Result<(), CacheError>;
+
+    /// Makes room when more than the share `start` of the server's memory limit is in use: drops records that the archive
+    /// keeps as well, the least used first, until the share is `target` or the call's budget is spent. What only the cache
+    /// keeps stays, and so does what is no record of this cache. Nothing to do for a cache without a limit.
+    async fn relieve(&self, _start: f64, _target: f64) -> Result<Relief, CacheError> {
+        Ok(Relief::default())
+    }
 
     /// Which life of the server answered last. Another one may have lost or restored writes, whatever was confirmed
     /// before. `None`: it cannot be told.
