@@ -94,3 +94,6 @@ pub const BOOTSTRAP_LEAVES_MIN: u64 = 2_000;
 
 /// How long shutdown waits for batches in flight.
 pub const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a fill waits for one from another peer to end.
+pub const FILL_TURN_PATIENCE: Duration = Duration::from_secs(60);

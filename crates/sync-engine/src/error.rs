@@ -158,6 +158,12 @@ pub enum InvalidItem {
     /// A peer sent an item whose options keep it out of SQL: such items stay on their node.
     #[error("its options keep it out of SQL (`sql: false`), and such items are not replicated")]
     NotReplicated,
+    /// It was received with a stamp that only the tombstone of an expired item can have.
+    #[error("its stamp {stamp} is that of an expiry")]
+    StampOfExpiry {
+        /// The stamp.
+        stamp: crate::item::stamp::Stamp,
+    },
     /// The options name only a tier that this engine does not have.
     #[error("its options keep it only in {tier}, and this engine has none configured")]
     TierNotConfigured {

@@ -21,6 +21,9 @@ const PIPELINE_BUFFER: usize = 1024;
 /// Bytes that are collected before they are written.
 const WRITE_BUFFER: usize = 256 << 10;
 
+/// The answers of a server that is full, a replica, unable to save, or without enough replicas: it refuses writes alone.
+const READ_ONLY: [&str; 4] = ["OOM", "READONLY", "MISCONF", "NOREPLICAS"];
+
 /// How long a Redis may take.
 #[derive(Clone, Copy, Debug)]
 pub struct RedisTimeouts {
@@ -54,6 +57,12 @@ impl LinkError {
     /// Whether certainly nothing was done.
     pub fn is_unsent(&self) -> bool {
         self.is_unsent
+    }
+
+    /// Whether the server answered that it takes no writes now, while it can be read.
+    pub fn is_read_only(&self) -> bool {
+        let code = self.source.code();
+        code.is_some_and(|code| READ_ONLY.contains(&code))
     }
 }
 

@@ -164,8 +164,11 @@ async fn i1_a_range_no_longer_shows_what_became_an_item_of_the_cache_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn i1_repairing_the_cache_takes_out_nothing_that_was_just_written() {
     let (dir, cache) = (tempfile::tempdir().unwrap(), FlakyCache::new());
-    let archive = SlowArchive::new(900, 0);
-    let config = config_without_wal(dir.path());
+    let archive = SlowArchive::new(400, 0);
+    let config = SyncEngineConfig {
+        batch_flush_ms: 60,
+        ..config_without_wal(dir.path())
+    };
     let engine = started_with(config, archive, cache.clone()).await;
     cache.fail_puts.store(true, Ordering::SeqCst);
     cache.fail_removes.store(true, Ordering::SeqCst);
@@ -180,8 +183,13 @@ async fn i1_repairing_the_cache_takes_out_nothing_that_was_just_written() {
     .await;
     cache.fail_puts.store(false, Ordering::SeqCst);
     // In one batch with a write that keeps it waiting for the archive, while the repair gets its turn.
+    let mut n = 0;
     eventually("the cache has it", async || {
-        engine.submit(item("both", "x")).await.unwrap();
+        n += 1;
+        engine
+            .submit(item(&format!("both.{n}"), "x"))
+            .await
+            .unwrap();
         cache.holds("only")
     })
     .await;

@@ -147,6 +147,11 @@ async fn i3_a_started_engine_yields_to_what_the_archive_knows_better() {
     other.shutdown().await;
     archive.set_down(true);
     let engine = started_on(config(dir.path()), Arc::new(archive.restarted())).await;
+    assert_eq!(
+        text(&engine, "k").await.as_deref(),
+        Some("old"),
+        "all that is known"
+    );
     archive.set_down(false);
     eventually("the newer one is read", async || {
         engine

@@ -16,6 +16,8 @@ mod merkle;
 
 mod name;
 
+mod patient;
+
 mod peers;
 
 pub mod serve;

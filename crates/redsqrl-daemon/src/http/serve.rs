@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::patient::Patient;
 use super::{Face, router};
 
 /// Connections at once. Past it, clients wait to be accepted.
@@ -20,6 +21,9 @@ const CONNECTIONS_MAX: usize = 1024;
 
 /// How long a connection may take to send the head of a request, and so how long it may do nothing.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// A client that takes no byte of its answer for so long is cut off.
+const STALL_MAX: Duration = Duration::from_secs(60);
 
 /// Longest head of a request, in bytes: the longest id, percent-encoded, and room for headers.
 const HEAD_BYTES_MAX: usize = 32 << 10;
@@ -112,7 +116,7 @@ async fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)
         .max_buf_size(HEAD_BYTES_MAX * 4)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Patient::new(stream, STALL_MAX)), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -6,6 +6,7 @@ use super::peer::{Peer, Wanted};
 use super::stop::Stop;
 use crate::config::Settings;
 use crate::error::RepairError;
+use crate::limits::FILL_TURN_PATIENCE;
 use crate::repair::asker::{Asker, answer_bytes_max};
 use crate::repair::cycle::{Cycle, Outcome};
 use crate::repair::schedule::{Due, Ended, Schedule};
@@ -148,8 +149,9 @@ impl ColdTask {
             }
             return Ok(outcome);
         }
-        let turn = self.stop.unless(node.fill_turn.lock()).await;
-        let _turn = turn.ok_or(RepairError::Stopped)?;
+        // One fill at a time saves taking the same records twice; a slow peer must not keep the others out for that.
+        let turn = sync_engine::env::timeout(&*node.env, FILL_TURN_PATIENCE, node.fill_turn.lock());
+        let _turn = self.stop.unless(turn).await.ok_or(RepairError::Stopped)?;
         // Another peer may have filled us while we waited for the turn.
         let again = cycle.run(moving, true, is_filling).await?;
         if again != Outcome::FillDue {

@@ -56,11 +56,11 @@ pub struct SyncEngineConfig {
     pub cf_snapshot_interval_secs: u64,
     /// … and only when the number of rows has changed by this much since, either way. *Live.*
     pub cf_snapshot_insert_threshold: u64,
-    /// Evict from Redis before Redis does. Not in force yet: nothing reads it.
+    /// Evict from Redis before Redis does. *Live.*
     pub redis_eviction_enabled: bool,
-    /// Share of Redis' `maxmemory` at which that begins. Not in force yet.
+    /// Share of Redis' `maxmemory` at which that begins. *Live.*
     pub redis_eviction_start: f64,
-    /// … and at which it ends. Not in force yet.
+    /// … and at which it ends. *Live.*
     pub redis_eviction_target: f64,
     /// Publish the tree's root where changes are published. Without it peers compare by questions each time, even
     /// when nothing differs. The tree itself is always kept.
@@ -387,6 +387,7 @@ mod tests {
             cdc_stream_maxlen,
             redis_timeout_ms,
             redis_response_timeout_ms,
+            // engine::replay
             wal_drain_batch_size,
             // engine::core, where bounds are derived
             l1_max_bytes,
@@ -410,7 +411,7 @@ mod tests {
             merkle_calc_jitter_ms,
             // engine::apply
             max_clock_drift_ms,
-            // No reader yet: Redis' own eviction is not anticipated.
+            // engine::relief
             redis_eviction_enabled,
             redis_eviction_start,
             redis_eviction_target,

@@ -115,7 +115,9 @@ impl Core {
                     id: item.object_id.clone(),
                     reason: InvalidItem::NotReplicated,
                 }),
-                Stored::Live(item) => admit::check(item, &rules),
+                Stored::Live(item) => {
+                    admit::check(item, &rules).and_then(|()| admit::check_stamp(item))
+                }
                 Stored::Tombstone { key, .. } => key.check().map_err(StorageError::from),
             };
             if let Err(error) = checked {
@@ -203,7 +205,7 @@ impl Core {
             }
         }
         self.enqueue(queued);
-        freed.extend(self.publisher.push(passed_on));
+        freed.extend(self.publisher.push(passed_on, self.backlog_max()));
         self.release_positions(freed);
         self.settled();
     }

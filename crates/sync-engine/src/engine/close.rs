@@ -7,6 +7,8 @@ use super::core::Core;
 use super::{EngineState, SyncEngine};
 use crate::env::timeout;
 use crate::error::{StorageError, Tier};
+use crate::item::key::Key;
+use crate::item::stamp::Stamp;
 use crate::l3::ArchiveStore;
 use crate::limits::SHUTDOWN_PATIENCE;
 
@@ -95,13 +97,14 @@ impl Core {
         }
     }
 
-    /// Flushes until nothing is dirty; gives the first failure of a tier.
+    /// Flushes until nothing is dirty of what is dirty now; gives the first failure of a tier.
     pub(super) async fn flush_until_clean(self: &Arc<Self>) -> Result<(), StorageError> {
         let health = self.health();
         if !health.has_archive && !crate::l2::CacheStore::is_configured(&self.cache) {
             return Ok(());
         }
         let mut rounds = self.flushed.subscribe();
+        let mut waiting = self.dirty_writes();
         loop {
             self.unpark();
             rounds.borrow_and_update();
@@ -115,6 +118,10 @@ impl Core {
                 if let Some(error) = failed.filter(|_| !self.parked.lock().is_empty()) {
                     return Err(error);
                 }
+                // What others write meanwhile is not waited for: they need not ever pause.
+                if self.are_flushed(&mut waiting).await {
+                    return Ok(());
+                }
                 continue;
             }
             if self.l1.dirty_len() == 0 {
@@ -125,6 +132,21 @@ impl Core {
             futures_util::future::select(std::pin::pin!(rounds.changed()), self.env.sleep(wait))
                 .await;
         }
+    }
+
+    fn dirty_writes(&self) -> Vec<(Key, Stamp)> {
+        let dirty = self.l1.prefix_dirty("").into_iter();
+        dirty
+            .map(|entry| (entry.stored.key().clone(), entry.stored.stamp()))
+            .collect()
+    }
+
+    /// Whether nothing is due of these writes any more; takes out those of which this is so.
+    async fn are_flushed(&self, writes: &mut Vec<(Key, Stamp)>) -> bool {
+        let is_dirty = |key: &Key| self.l1.peek(key).is_some_and(|e| !e.due.is_empty());
+        writes.retain(|(key, _)| is_dirty(key));
+        self.forget_overtaken(writes).await;
+        writes.is_empty()
     }
 
     async fn publish_the_rest(self: &Arc<Self>) {

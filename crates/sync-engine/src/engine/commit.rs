@@ -112,16 +112,32 @@ impl Core {
         })
     }
 
+    /// Notices what other engines wrote to an archive that is not this engine's alone: their writes are in its rows, and
+    /// neither in this tree nor in this L1.
+    pub(super) async fn follow_other_engines(&self) -> Result<(), ArchiveError> {
+        if self.archive.is_exclusive() {
+            return Ok(());
+        }
+        let _order = self.commit_order.lock().await;
+        if self.archive.tree_seq().await? != self.tree.read().seq() {
+            self.tree_outdated.store(true, Ordering::Release);
+        }
+        self.reload_tree_if_outdated().await
+    }
+
     /// Reads the tree again if a commit went wrong, or another engine committed.
     pub(super) async fn reload_tree_if_outdated(&self) -> Result<(), ArchiveError> {
         if !self.tree_outdated.load(Ordering::Acquire) {
             return Ok(());
         }
-        let tree = super::open::load_tree(&self.archive).await?;
-        if tree.seq() != self.tree.read().seq() && !self.archive.is_exclusive() {
-            self.filter.distrust();
-        }
+        let tree = super::found::load_tree(&self.archive).await?;
+        let is_moved = tree.seq() != self.tree.read().seq();
         *self.tree.write() = tree;
+        if is_moved && !self.archive.is_exclusive() {
+            self.filter.distrust();
+            self.l1.forget_clean();
+        }
+
         self.tree_outdated.store(false, Ordering::Release);
         Ok(())
     }

@@ -192,6 +192,18 @@ impl Core {
         }
     }
 
+    /// Most changes that may wait to be published. They hold their log positions, and writers must not wait for the
+    /// stream: so at most a quarter of the log, and as much again that is just being published.
+    pub(super) fn backlog_max(&self) -> usize {
+        let logged = self
+            .config()
+            .wal_max_items
+            .filter(|_| self.wal.is_durable());
+        logged.map_or(usize::MAX, |max| {
+            usize::try_from(max / 4).unwrap_or(usize::MAX)
+        })
+    }
+
     /// Dirty bytes became fewer: writers may enter, and those who wait for the archive look again.
     pub(super) fn settled(&self) {
         self.budget.freed();

@@ -164,7 +164,7 @@ impl Core {
         }
     }
 
-    /// Lets go of what lost against a row of the archive that L1 does not know: written by another engine.
+    /// The archive has something newer, which this engine has not seen: what is here and in the cache must not answer for it.
     fn yield_to_archive(&self, plan: &FlushPlan, decisions: &[Decision]) {
         let outcomes = plan.archive.iter().zip(decisions);
         let lost = outcomes.filter(|(w, d)| **d == Decision::Keep && !w.only_over_live);
@@ -192,16 +192,10 @@ impl Core {
                     stored: write.stored.clone(),
                     pos,
                 }),
-                // The archive has something newer, which this engine has not seen: what is here must not answer for it.
-                Some((write, Decision::Keep)) if !write.only_over_live => {
-                    self.l1
-                        .remove_clean(flight.stored.key(), flight.stored.stamp());
-                    free.extend(pos);
-                }
                 _ => free.extend(pos),
             }
         }
-        free.extend(self.publisher.push(changes));
+        free.extend(self.publisher.push(changes, self.backlog_max()));
         self.release_positions(free);
     }
 }

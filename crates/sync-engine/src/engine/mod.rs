@@ -8,13 +8,21 @@ mod metrics;
 
 mod open;
 
+mod found;
+
+mod replay;
+
 mod identity;
 
 mod write;
 
+mod stored;
+
 mod remove;
 
 mod read;
+
+mod lookup;
 
 mod scan;
 
@@ -27,6 +35,8 @@ mod flush;
 mod publisher;
 
 mod generation;
+
+mod relief;
 
 mod keys_filter;
 
@@ -125,13 +135,16 @@ impl SyncEngine {
     pub async fn start(&self) -> Result<(), StorageError> {
         let _one = self.lifecycle.lock().await;
         match self.state() {
-            EngineState::Created => {}
             state if state.is_ready() => return Ok(()),
-            state => return Err(StorageError::Closed { state, op: "start" }),
+            state @ (EngineState::ShuttingDown | EngineState::Stopped) => {
+                return Err(StorageError::Closed { state, op: "start" });
+            }
+            // New, or an earlier caller gave up on the way: nobody else is on it while `lifecycle` is held.
+            _ => {}
         }
         match self.open().await {
             Ok(core) => {
-                // `lifecycle` is held and the state was `Created`: nobody else has set it.
+                // `lifecycle` is held and the engine was never ready: nobody else has set it.
                 self.core.get_or_init(|| core.clone());
                 self.state.send_replace(EngineState::Ready);
                 self.spawn_workers(&core);

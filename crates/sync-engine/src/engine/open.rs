@@ -1,7 +1,7 @@
 //! Starting: opening the tiers, taking back the log, loading the tree.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -9,9 +9,7 @@ use tokio::sync::watch;
 
 use super::builder::Part;
 use super::core::{Core, batch_limits, l1_limits, log_limit};
-use super::generation::Persisted;
-use super::identity::Identity;
-use super::keys_filter;
+use super::found::{Found, open_archive};
 use super::metrics::Metrics;
 use super::publisher::Publisher;
 use super::single_flight::SingleFlight;
@@ -23,31 +21,25 @@ use crate::cdc::absent::AbsentLog;
 use crate::cdc::redis::RedisLog;
 use crate::config::{ConfigError, SyncEngineConfig};
 use crate::env::{SharedEnv, Task};
-use crate::error::{ErrorKind, StorageError};
-use crate::filter::FilterManager;
+use crate::error::StorageError;
+use crate::guard::CircuitConfig;
 use crate::guard::archive::GuardedArchive;
 use crate::guard::cache::GuardedCache;
-use crate::guard::{CircuitConfig, RetryConfig};
 use crate::ingest::admit::Budget;
 use crate::item::clock::Clock;
-use crate::item::decide::{Decision, decide};
-use crate::item::key::Key;
-use crate::item::stamp::HlcTime;
-use crate::item::{Leaf, Stored};
 use crate::l1::L1;
 use crate::l2::CacheStore;
 use crate::l2::absent::AbsentCache;
 use crate::l2::redis::RedisCache;
+use crate::l3::ArchiveStore;
 use crate::l3::absent::AbsentArchive;
 use crate::l3::mysql::MysqlArchive;
 use crate::l3::sqlite::SqliteArchive;
-use crate::l3::{ArchiveError, ArchiveStore, MetaKey, Opened};
 use crate::link::RedisTimeouts;
-use crate::merkle::tree::Tree;
+use crate::wal::Wal;
 use crate::wal::absent::AbsentWal;
 use crate::wal::outstanding::Outstanding;
 use crate::wal::sqlite::SqliteWal;
-use crate::wal::{Wal, WalPos};
 
 /// A tier that fails three times in a row is left alone for a second: the batch behind it waits anyway.
 const CIRCUIT: CircuitConfig = CircuitConfig {
@@ -59,23 +51,55 @@ impl SyncEngine {
     pub(super) async fn open(&self) -> Result<Arc<Core>, StorageError> {
         let config = self.parts.config.clone();
         config.validate()?;
-        let env = self.parts.env.clone();
         self.enter(EngineState::Connecting);
-        let archive = GuardedArchive::new(self.archive(&config)?, CIRCUIT, env.clone());
+        let archive = self.archive(&config)?;
+        let opened = self.open_over(config, archive.clone()).await;
+        if opened.is_err()
+            && matches!(self.parts.archive, Part::FromSettings)
+            && let Err(error) = archive.close().await
+        {
+            tracing::debug!(%error, "closing the archive after a start that failed");
+        }
+        opened
+    }
+
+    /// Opens the rest over this archive, and that one first. It is the caller's to close it when that fails.
+    async fn open_over(
+        &self,
+        config: SyncEngineConfig,
+        archive: Arc<dyn ArchiveStore>,
+    ) -> Result<Arc<Core>, StorageError> {
+        let env = self.parts.env.clone();
+        let archive = GuardedArchive::new(archive, CIRCUIT, env.clone());
         let found = match open_archive(&archive, &*env).await {
             Ok(opened) => Found::read(&archive, &config, &opened, env.random()).await?,
-            Err(error) => Found::nothing_yet(&config, error)?,
+            Err(error) => Found::nothing_yet(&config, env.now_ms(), error)?,
         };
         let wal = self.wal(&config)?;
         self.enter(EngineState::DrainingWal);
-        let core = Arc::new(self.assemble(config, archive, wal, found)?);
+        let core = self.assemble(config, archive, wal.clone(), found);
+        let filled = match core.map(Arc::new) {
+            Ok(core) => self.fill(&core).await.map(|()| core),
+            Err(error) => Err(error),
+        };
+        if filled.is_err()
+            && matches!(self.parts.wal, Part::FromSettings)
+            && let Err(error) = wal.close().await
+        {
+            tracing::debug!(%error, "closing the log after a start that failed");
+        }
+        filled
+    }
+
+    /// Takes back what the log holds.
+    async fn fill(&self, core: &Arc<Core>) -> Result<(), StorageError> {
         core.replay().await?;
         self.enter(EngineState::SyncingRedis);
         if core.archive_is_open() {
             core.begin_generation().await?;
         }
         self.enter(EngineState::WarmingUp);
-        Ok(core)
+        Ok(())
     }
 
     fn enter(&self, state: EngineState) {
@@ -222,199 +246,5 @@ fn redis_timeouts(config: &SyncEngineConfig) -> RedisTimeouts {
     RedisTimeouts {
         connect: Duration::from_millis(config.redis_timeout_ms),
         response: Duration::from_millis(config.redis_response_timeout_ms),
-    }
-}
-
-async fn open_archive(
-    archive: &GuardedArchive,
-    env: &dyn crate::env::Env,
-) -> Result<Opened, StorageError> {
-    let mut failed = 0;
-    loop {
-        match archive.open().await {
-            Ok(opened) => return Ok(opened),
-            Err(error @ ArchiveError::Unavailable { .. }) => {
-                failed += 1;
-                let Some(delay) = RetryConfig::startup().delay(failed, env.random()) else {
-                    return Err(error.into());
-                };
-                tracing::warn!(%error, "the archive does not answer; trying again");
-                env.sleep(delay).await;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// The tree as the archive has it.
-pub(super) async fn load_tree(archive: &GuardedArchive) -> Result<Tree, ArchiveError> {
-    let (rows, seq) = archive.load_tree().await?;
-    Tree::load(rows, seq).map_err(|error| ArchiveError::Damaged {
-        what: "the table of Merkle nodes".into(),
-        source: Box::new(error),
-    })
-}
-
-/// What the archive told when it was opened.
-struct Found {
-    identity: Identity,
-    clock_bound: HlcTime,
-    tree: Tree,
-    filter: FilterManager,
-    /// Whether it was opened at all.
-    is_open: bool,
-}
-
-impl Found {
-    async fn read(
-        archive: &GuardedArchive,
-        config: &SyncEngineConfig,
-        opened: &Opened,
-        random: u64,
-    ) -> Result<Self, StorageError> {
-        let tree = load_tree(archive).await?;
-        Ok(Self {
-            identity: settle_identity(archive, config, opened, random).await?,
-            clock_bound: opened.clock_bound,
-            filter: keys_filter::restore(archive, &tree.root()).await?,
-            tree,
-            is_open: true,
-        })
-    }
-
-    /// Without its archive an engine can go on only if it knows who it is and logs what it accepts.
-    fn nothing_yet(config: &SyncEngineConfig, error: StorageError) -> Result<Self, StorageError> {
-        let (Some(node_id), Some(_), ErrorKind::Unavailable) =
-            (&config.node_id, &config.wal_path, error.kind())
-        else {
-            return Err(error);
-        };
-        tracing::warn!(%error, "starting without the archive: writes are logged until it answers");
-        Ok(Self {
-            identity: Identity::resolve(None, Some(node_id), None, 0),
-            clock_bound: HlcTime::default(),
-            tree: Tree::empty(),
-            filter: keys_filter::unproven()?,
-            is_open: false,
-        })
-    }
-}
-
-async fn settle_identity(
-    archive: &GuardedArchive,
-    config: &SyncEngineConfig,
-    opened: &Opened,
-    random: u64,
-) -> Result<Identity, StorageError> {
-    if !archive.is_exclusive() {
-        return Ok(Identity::among_others(config.node_id.as_deref(), random));
-    }
-    let stored = archive.meta(MetaKey::Identity).await?;
-    let stored = stored.as_deref().and_then(Identity::from_bytes);
-    let fingerprint = opened.fingerprint.as_deref();
-    let identity = Identity::resolve(
-        stored.clone(),
-        config.node_id.as_deref(),
-        fingerprint,
-        random,
-    );
-    if stored.as_ref() != Some(&identity) {
-        if stored.is_some_and(|stored| stored.incarnation != identity.incarnation) {
-            tracing::warn!(
-                "this storage is a copy of another node's; this node stamps under a new origin"
-            );
-        }
-        archive
-            .set_meta(MetaKey::Identity, identity.to_bytes())
-            .await?;
-    }
-    Ok(identity)
-}
-
-impl Core {
-    /// Takes what the log holds into L1, dirty, to be stored like any other write.
-    async fn replay(self: &Arc<Self>) -> Result<(), StorageError> {
-        let (mut pos, end) = self.wal.bounds();
-        let page_records = self.config().wal_drain_batch_size;
-        let mut seen = 0u64;
-        while pos < end {
-            let page = self.wal.read_from(pos, page_records).await?;
-            if page.is_empty() {
-                break;
-            }
-            seen += page.len() as u64;
-            let archived = self.archived_leaves(&page).await?;
-            for ((at, stored), archived) in page.into_iter().zip(archived) {
-                // Positions that a repair has left empty will never be reported.
-                self.outstanding.lock().skip(pos..at);
-                pos = at + 1;
-                self.outstanding.lock().appended(at..pos);
-                self.observe(&stored);
-                match decide(archived.as_ref(), &stored.leaf()) {
-                    // Readers must not see it again, not even until it is flushed and loses.
-                    Decision::Keep => self.release_positions([at]),
-                    Decision::Take | Decision::Same => self.enter_replayed(stored, at),
-                }
-            }
-            if self.l1.dirty_bytes() > self.budget.limit() / 2 {
-                self.flush_until_clean().await?;
-            }
-        }
-        self.outstanding.lock().skip(pos..end);
-        if seen > 0 {
-            tracing::info!(records = seen, "took back what the write-ahead log held");
-        }
-        if let Some(damage) = self.wal.damage() {
-            tracing::error!(%damage, "the write-ahead log was damaged; what could be read was taken back");
-        }
-        Ok(())
-    }
-
-    /// What the archive has for the keys of a page of the log; nothing while it does not answer.
-    async fn archived_leaves(
-        &self,
-        page: &[(WalPos, Stored)],
-    ) -> Result<Vec<Option<Leaf>>, StorageError> {
-        if !self.archive_is_open() {
-            return Ok(vec![None; page.len()]);
-        }
-        let keys: Vec<Key> = page.iter().map(|(_, s)| s.key().clone()).collect();
-        Ok(self.archive.leaves_of(&keys).await?)
-    }
-
-    pub(super) fn archive_is_open(&self) -> bool {
-        self.archive_open.load(Ordering::Acquire)
-    }
-
-    /// Opens an archive that did not answer at the start.
-    pub(super) async fn open_late(&self) -> Result<(), StorageError> {
-        let _order = self.commit_order.lock().await;
-        if self.archive_is_open() {
-            return Ok(());
-        }
-        let opened = self.archive.open().await?;
-        self.clock.observe(opened.clock_bound);
-        self.begin_generation().await?;
-        self.reload_tree_if_outdated().await?;
-        self.archive_open.store(true, Ordering::Release);
-        tracing::info!("the archive answers; what was logged is being stored");
-        Ok(())
-    }
-
-    async fn begin_generation(&self) -> Result<(), StorageError> {
-        let stored = self
-            .archive
-            .meta(MetaKey::Generation)
-            .await?
-            .unwrap_or_default();
-        let run = Persisted::from_bytes(&stored).next_run();
-        for generation in [&self.generation, &self.generation_persisted] {
-            generation.store(run.generation, Ordering::Release);
-        }
-        *self.cache_life.lock() = run.life.clone();
-        self.archive
-            .set_meta(MetaKey::Generation, run.to_bytes())
-            .await?;
-        Ok(())
     }
 }

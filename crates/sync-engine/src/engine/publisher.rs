@@ -67,8 +67,9 @@ impl Publisher {
     }
 
     /// Takes changes in the order in which the archive has them. Gives back the log positions that need no more keeping,
-    /// because nothing is published, or because the backlog overflowed and was given up.
-    pub(super) fn push(&self, changes: Vec<Change>) -> Vec<WalPos> {
+    /// because nothing is published, or because the backlog overflowed (`most` changes, at the most
+    /// [`BACKLOG_CHANGES_MAX`]) and was given up.
+    pub(super) fn push(&self, changes: Vec<Change>, most: usize) -> Vec<WalPos> {
         if !self.is_enabled() {
             return changes.into_iter().filter_map(|c| c.pos).collect();
         }
@@ -76,7 +77,8 @@ impl Publisher {
         backlog.bytes += changes.iter().map(|c| c.stored.size_bytes()).sum::<usize>();
         backlog.changes.extend(changes);
         let mut freed = Vec::new();
-        if backlog.changes.len() > BACKLOG_CHANGES_MAX || backlog.bytes > BACKLOG_BYTES_MAX {
+        let most = most.min(BACKLOG_CHANGES_MAX);
+        if backlog.changes.len() > most || backlog.bytes > BACKLOG_BYTES_MAX {
             self.dropped
                 .fetch_add(backlog.changes.len() as u64, Ordering::Relaxed);
             freed.extend(backlog.changes.drain(..).filter_map(|c| c.pos));

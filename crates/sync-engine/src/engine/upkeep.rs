@@ -20,6 +20,9 @@ const INTERVAL: Duration = Duration::from_millis(250);
 /// Rounds between two pings of the tiers.
 const PING_EVERY: u64 = 8;
 
+/// Rounds between two looks at how full the cache is.
+const RELIEVE_EVERY: u64 = 4;
+
 /// How often the root is published though it has not changed: a Redis that is restarted from an old state shows an old root,
 /// and a peer that still holds that very state would take it for proof that nothing is missing.
 const ROOT_AGAIN: Duration = Duration::from_secs(5);
@@ -56,7 +59,12 @@ impl Core {
         if health.cache {
             Self::report("repairing the cache", self.repair_cache().await.map(drop));
         }
+        if health.cache && health.archive && round.is_multiple_of(RELIEVE_EVERY) {
+            Self::report("making room in the cache", self.relieve_cache().await);
+        }
         if health.archive {
+            let followed = self.follow_other_engines().await;
+            Self::report("following other engines", followed.map_err(Into::into));
             Self::report("removing expired items", self.sweep_expired().await);
             Self::report(
                 "tending the Merkle tree",
@@ -120,7 +128,8 @@ impl Core {
             let taken: Vec<(Stored, Decision)> =
                 taken.map(|(write, d)| (write.stored, *d)).collect();
             self.metrics.expired.increment(taken.len() as u64);
-            let full = expired.len() == items;
+            // What could not be taken away would be found again at once.
+            let full = expired.len() == items && !taken.is_empty();
             // Every node does this for itself: nothing is published.
             self.enter_applied(taken, Relay::No);
             if !full {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::SyncEngine;
 use super::core::Core;
-use crate::env::timeout;
 use crate::error::{StorageError, Tier};
 use crate::ingest::admit::{self, Permit, Refused};
 use crate::ingest::pressure::BackpressureLevel;
@@ -15,7 +14,7 @@ use crate::item::{Stored, SyncItem};
 use crate::l1::{Due, L1};
 use crate::l2::CacheStore;
 use crate::l3::ArchiveStore;
-use crate::limits::{STORED_PATIENCE, WRITE_PATIENCE};
+use crate::limits::WRITE_PATIENCE;
 use crate::wal::WalPos;
 
 /// What became of a `submit_many`.
@@ -355,29 +354,6 @@ impl Core {
         let ttl = item.submit_options.redis_ttl?;
         let ttl_ms = i64::try_from(ttl.duration().as_millis()).unwrap_or(i64::MAX);
         Some(item.stamp.time.ms().saturating_add(ttl_ms))
-    }
-
-    /// Waits until the archive has each of these writes, or newer ones.
-    async fn wait_stored(&self, writes: Vec<(Key, Stamp)>) -> Result<(), StorageError> {
-        self.queue.force();
-        let mut flushed = self.flushed.subscribe();
-        let all_stored = || writes.iter().all(|(key, _)| self.is_archived_now(key));
-        let wait = async {
-            while !all_stored() {
-                if flushed.changed().await.is_err() {
-                    return;
-                }
-                self.queue.force();
-            }
-        };
-        timeout(&*self.env, STORED_PATIENCE, wait)
-            .await
-            .map_err(|elapsed| StorageError::unavailable(Tier::Archive, "store", elapsed))
-    }
-
-    fn is_archived_now(&self, key: &Key) -> bool {
-        let entry = self.l1.peek(key);
-        entry.is_none_or(|entry| !entry.due.contains(Due::ARCHIVE))
     }
 
     /// How full the engine is: by bytes and by log records that wait to be stored.

@@ -100,6 +100,11 @@ impl ArchiveStore for GuardedArchive {
         self.call("load tree", self.inner.load_tree()).await
     }
 
+    async fn tree_seq(&self) -> Result<u64, ArchiveError> {
+        self.call("read the tree's number", self.inner.tree_seq())
+            .await
+    }
+
     async fn meta(&self, key: MetaKey) -> Result<Option<Vec<u8>>, ArchiveError> {
         self.call("read meta", self.inner.meta(key)).await
     }

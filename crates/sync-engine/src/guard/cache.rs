@@ -8,7 +8,7 @@ use super::gate::Gate;
 use super::{CircuitConfig, CircuitState};
 use crate::env::SharedEnv;
 use crate::item::key::Key;
-use crate::l2::{CacheError, CacheStore, CacheWrite, Generation, Lookup};
+use crate::l2::{CacheError, CacheStore, CacheWrite, Generation, Lookup, Relief};
 
 /// A [`CacheStore`] that is not asked while it is down.
 pub struct GuardedCache {
@@ -39,7 +39,9 @@ impl GuardedCache {
             op,
             source: Box::new(open),
         };
-        self.gate.call(work, refused, |_| true).await
+        // A server that refuses writes has answered: no reason to stop reading.
+        let is_outage = |error: &CacheError| !error.is_read_only();
+        self.gate.call(work, refused, is_outage).await
     }
 }
 
@@ -68,6 +70,11 @@ impl CacheStore for GuardedCache {
 
     async fn ping(&self) -> Result<(), CacheError> {
         self.call("ping", self.inner.ping()).await
+    }
+
+    async fn relieve(&self, start: f64, target: f64) -> Result<Relief, CacheError> {
+        self.call("relieve", self.inner.relieve(start, target))
+            .await
     }
 
     fn life(&self) -> Option<Arc<str>> {

@@ -31,6 +31,18 @@ pub fn check(item: &SyncItem, rules: &Rules) -> Result<(), StorageError> {
     })
 }
 
+/// Whether the item may have the stamp it was received with. The end of an item's life has stamps of its own: an item with
+/// one of those could never end.
+pub fn check_stamp(item: &SyncItem) -> Result<(), StorageError> {
+    match item.stamp == item.stamp.of_expiry() {
+        false => Ok(()),
+        true => Err(StorageError::InvalidItem {
+            id: item.object_id.clone(),
+            reason: InvalidItem::StampOfExpiry { stamp: item.stamp },
+        }),
+    }
+}
+
 fn check_fields(item: &SyncItem, rules: &Rules) -> Result<(), InvalidItem> {
     if item.content.len() > rules.payload_bytes_max {
         return Err(InvalidItem::PayloadTooLarge {

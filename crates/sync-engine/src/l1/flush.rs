@@ -77,6 +77,23 @@ impl L1 {
         removed.is_some()
     }
 
+    /// Drops every entry that may be dropped, and voids every ticket: somebody else changed the tiers, and which keys is not
+    /// known.
+    pub fn forget_clean(&self) {
+        self.tickets.bump_all();
+        for shard in self.shards.iter() {
+            let dropped = self.change(shard, 0, |slab| {
+                let mut dropped = Vec::new();
+                // Pinned entries stand at the front.
+                while slab.slots.len() > slab.pins.len() {
+                    dropped.push(slab.remove(slab.slots.len() - 1));
+                }
+                dropped
+            });
+            drop(dropped);
+        }
+    }
+
     /// Calls `f` with the key of every entry that has something due. Keys that become dirty meanwhile may be missed.
     /// No lock is held while `f` runs.
     pub fn for_each_dirty(&self, f: &mut dyn FnMut(&Key)) {

@@ -35,6 +35,13 @@ impl Tickets {
         self.0[place(hash)].fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Makes every ticket worthless.
+    pub(super) fn bump_all(&self) {
+        for counter in self.0.iter() {
+            counter.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
     /// Whether nothing changed since the ticket was taken; false for a ticket of another key.
     pub(super) fn is_valid(&self, hash: u64, ticket: Ticket) -> bool {
         self.take(hash) == ticket

@@ -23,7 +23,17 @@ impl ItemKeys {
     /// item is never cached.
     pub fn of(&self, key: &Key) -> Option<Vec<u8>> {
         let name = [self.prefix.as_bytes(), key.as_bytes()].concat();
-        (!self.special.contains(&name)).then_some(name)
+        (!self.is_special(&name)).then_some(name)
+    }
+
+    /// What every Redis key of an item begins with.
+    pub fn prefix(&self) -> &[u8] {
+        self.prefix.as_bytes()
+    }
+
+    /// Whether this Redis key is that of the change stream or its like.
+    pub fn is_special(&self, name: &[u8]) -> bool {
+        self.special.contains(name)
     }
 }
 

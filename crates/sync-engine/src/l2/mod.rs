@@ -16,7 +16,11 @@ mod record;
 
 mod script;
 
+mod relief;
+
 pub mod redis;
+
+pub use relief::Relief;
 
 /// The cache could not be asked, or did not confirm.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +33,21 @@ pub enum CacheError {
         /// Why it failed, without any secret.
         source: Source,
     },
+    /// It answers, and takes no writes: it is full, a replica, or cannot save. What it has can be read.
+    #[error("{op}: {source}")]
+    ReadOnly {
+        /// What was being done.
+        op: &'static str,
+        /// Its answer.
+        source: Source,
+    },
+}
+
+impl CacheError {
+    /// Whether the cache can be read all the same.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, Self::ReadOnly { .. })
+    }
 }
 
 /// What a look-up found. "Not there" and "could not look" are different values.
@@ -84,6 +103,13 @@ pub trait CacheStore: Send + Sync {
     /// One round trip.
     async fn ping(&self) -> Result<(), CacheError>;
 
+    /// Makes room when more than the share `start` of the server's memory limit is in use: drops records that the archive
+    /// keeps as well, the least used first, until the share is `target` or the call's budget is spent. What only the cache
+    /// keeps stays, and so does what is no record of this cache. Nothing to do for a cache without a limit.
+    async fn relieve(&self, _start: f64, _target: f64) -> Result<Relief, CacheError> {
+        Ok(Relief::default())
+    }
+
     /// Which life of the server answered last. Another one may have lost or restored writes, whatever was confirmed
     /// before. `None`: it cannot be told.
     fn life(&self) -> Option<std::sync::Arc<str>> {
@@ -96,7 +122,7 @@ pub trait CacheStore: Send + Sync {
 
 impl From<CacheError> for crate::error::StorageError {
     fn from(error: CacheError) -> Self {
-        let CacheError::Unavailable { op, source } = error;
+        let (CacheError::Unavailable { op, source } | CacheError::ReadOnly { op, source }) = error;
         Self::unavailable(crate::error::Tier::Cache, op, source)
     }
 }

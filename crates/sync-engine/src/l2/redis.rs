@@ -1,5 +1,9 @@
 //! The cache tier on a Redis.
 
+mod relief;
+
+use std::sync::atomic::AtomicU64;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use redis::{Pipeline, Value};
@@ -7,7 +11,7 @@ use redis::{Pipeline, Value};
 use super::keys::ItemKeys;
 use super::record::{self, HEADER_LEN};
 use super::script::PutScript;
-use super::{CacheError, CacheStore, CacheWrite, Generation, Lookup};
+use super::{CacheError, CacheStore, CacheWrite, Generation, Lookup, Relief};
 use crate::config::{BackendUrl, ConfigError};
 use crate::item::key::Key;
 use crate::link::{LinkError, RedisLink, RedisTimeouts};
@@ -24,6 +28,8 @@ pub struct RedisCache {
     link: RedisLink,
     keys: ItemKeys,
     script: PutScript,
+    /// How far the walk over the server's keys has come: its cursor.
+    walked: AtomicU64,
 }
 
 impl RedisCache {
@@ -37,6 +43,7 @@ impl RedisCache {
             link: RedisLink::new(url, timeouts)?,
             keys: ItemKeys::new(redis_prefix),
             script: PutScript::new(),
+            walked: AtomicU64::new(0),
         })
     }
 
@@ -77,9 +84,15 @@ fn first_refusal(answers: Vec<Value>) -> Option<redis::ServerError> {
 }
 
 fn failed(op: &'static str) -> impl Fn(LinkError) -> CacheError {
-    move |error| CacheError::Unavailable {
-        op,
-        source: Box::new(error),
+    move |error| match error.is_read_only() {
+        true => CacheError::ReadOnly {
+            op,
+            source: Box::new(error),
+        },
+        false => CacheError::Unavailable {
+            op,
+            source: Box::new(error),
+        },
     }
 }
 
@@ -179,6 +192,11 @@ impl CacheStore for RedisCache {
         let pong = self.link.send_all(&pipeline).await;
         pong.map(|_| ())
             .map_err(failed("asking whether the cache is there"))
+    }
+
+    async fn relieve(&self, start: f64, target: f64) -> Result<Relief, CacheError> {
+        let relief = self.make_room(start, target).await;
+        relief.map_err(failed("making room in the cache"))
     }
 
     fn life(&self) -> Option<std::sync::Arc<str>> {

@@ -159,6 +159,11 @@ pub trait ArchiveStore: Send + Sync {
     /// Every Merkle node as (prefix, node), and the tree's number, from one snapshot.
     async fn load_tree(&self) -> Result<(Vec<crate::merkle::node::NodeRow>, u64), ArchiveError>;
 
+    /// The tree's number: it moves with every commit that changes a row, whoever makes it.
+    async fn tree_seq(&self) -> Result<u64, ArchiveError> {
+        Ok(self.load_tree().await?.1)
+    }
+
     /// Reads a small value.
     async fn meta(&self, key: MetaKey) -> Result<Option<Vec<u8>>, ArchiveError>;
 

@@ -1,6 +1,7 @@
 //! Cursors in an SQLite file, on a thread of its own.
 
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -82,10 +83,58 @@ impl SqliteCursors {
     }
 }
 
+/// Opens the file. A damaged one is set aside: cursors are no more than a short cut, and without them the cold path
+/// brings what is missing.
 fn open(path: &Path, wal_mode: bool) -> Result<Connection, sync_engine::error::Source> {
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir)?;
     }
+    match open_whole(path, wal_mode) {
+        Err(error) if is_damage(&error) && has_header(path)? => {
+            let aside = set_aside(path)?;
+            tracing::warn!(%error, file = %path.display(), aside = %aside.display(), "the cursors are damaged; beginning without");
+            Ok(open_whole(path, wal_mode)?)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Whether the file was a database once. One that never was may be somebody's, and stays where it is.
+fn has_header(path: &Path) -> std::io::Result<bool> {
+    let mut header = [0; 16];
+    let read = std::fs::File::open(path)?.read_exact(&mut header);
+    Ok(read.is_ok() && &header == b"SQLite format 3\0")
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(
+        error.sqlite_error_code(),
+        Some(DatabaseCorrupt | NotADatabase)
+    )
+}
+
+/// Renames the file to the first free `….damaged-N`. What is left of its log belongs to it and goes with it.
+fn set_aside(path: &Path) -> std::io::Result<PathBuf> {
+    let beside = |end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    };
+    let number = (1u32..)
+        .find(|n| !beside(&format!(".damaged-{n}")).exists())
+        .unwrap_or(1);
+    let aside = beside(&format!(".damaged-{number}"));
+    std::fs::rename(path, &aside)?;
+    for end in ["-wal", "-shm"] {
+        if beside(end).exists() {
+            std::fs::rename(beside(end), beside(&format!(".damaged-{number}{end}")))?;
+        }
+    }
+    Ok(aside)
+}
+
+fn open_whole(path: &Path, wal_mode: bool) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     let mode = match wal_mode {
@@ -96,7 +145,15 @@ fn open(path: &Path, wal_mode: bool) -> Result<Connection, sync_engine::error::S
     // An older cursor is harmless, so the last ones may go with the power.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.execute_batch(SCHEMA)?;
-    Ok(connection)
+    // A row a peer: quickly read.
+    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    match verdict.as_str() {
+        "ok" => Ok(connection),
+        _ => Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
+            Some(verdict),
+        )),
+    }
 }
 
 fn serve(connection: &Connection, mut queue: mpsc::Receiver<Job>) {
@@ -155,5 +212,35 @@ impl CursorStore for SqliteCursors {
             None => connection.execute("DELETE FROM fills WHERE peer = ?1", [peer]),
         };
         self.run("write a fill to", write).await.map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sync_engine::cdc::stream_id::StreamId;
+    use sync_engine::env::RealEnv;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_damaged_file_is_set_aside_and_the_cursors_begin_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cursors.db");
+        let env = || -> SharedEnv { Arc::new(RealEnv::default()) };
+        let cursor = Cursor::from_end(StreamId { ms: 7, seq: 1 }, None);
+        let cursors = SqliteCursors::open(&path, false, env()).await.unwrap();
+        cursors.save_cursor("a", &cursor).await.unwrap();
+        drop(cursors);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[100..].fill(0xee);
+        std::fs::write(&path, &bytes).unwrap();
+        let cursors = SqliteCursors::open(&path, false, env()).await.unwrap();
+        assert_eq!(cursors.cursor("a").await.unwrap(), None);
+        cursors.save_cursor("a", &cursor).await.unwrap();
+        assert_eq!(cursors.cursor("a").await.unwrap(), Some(cursor));
+        let kept = std::fs::read(dir.path().join("cursors.db.damaged-1")).unwrap();
+        assert_eq!(kept, bytes);
     }
 }

@@ -13,7 +13,7 @@ const SHORT: RedisTimeouts = RedisTimeouts {
 };
 
 /// For everything else: a busy machine is no outage.
-const PATIENT: RedisTimeouts = RedisTimeouts {
+pub(super) const PATIENT: RedisTimeouts = RedisTimeouts {
     connect: Duration::from_secs(20),
     response: Duration::from_secs(20),
 };
@@ -28,14 +28,14 @@ fn started() -> (RedisServer, RedisCache) {
     (server, cache)
 }
 
-fn stamp(time: u64, origin: u64) -> Stamp {
+pub(super) fn stamp(time: u64, origin: u64) -> Stamp {
     Stamp {
         time: HlcTime(time),
         origin: Origin::from_raw(origin),
     }
 }
 
-fn item_at(key: &str, stamp: Stamp, content: impl Into<Bytes>) -> CacheWrite {
+pub(super) fn item_at(key: &str, stamp: Stamp, content: impl Into<Bytes>) -> CacheWrite {
     let item = SyncItem::new(key, content).edit(|fields| fields.stamp = stamp);
     CacheWrite {
         stored: Stored::Live(item),
@@ -43,11 +43,11 @@ fn item_at(key: &str, stamp: Stamp, content: impl Into<Bytes>) -> CacheWrite {
     }
 }
 
-fn item(key: &str, time: u64) -> CacheWrite {
+pub(super) fn item(key: &str, time: u64) -> CacheWrite {
     item_at(key, stamp(time, 0), format!("{key} at {time}"))
 }
 
-fn tombstone(key: &str, time: u64, ttl: Option<Duration>) -> CacheWrite {
+pub(super) fn tombstone(key: &str, time: u64, ttl: Option<Duration>) -> CacheWrite {
     let stored = Stored::Tombstone {
         key: key.into(),
         stamp: stamp(time, 0),

@@ -196,6 +196,13 @@ impl ArchiveStore for MysqlArchive {
         with_session!(self, "load_tree", |session| read::load_tree(session))
     }
 
+    async fn tree_seq(&self) -> Result<u64, ArchiveError> {
+        with_session!(self, "tree_seq", |session| value::number(
+            session,
+            schema::TREE_SEQ
+        ))
+    }
+
     async fn meta(&self, key: MetaKey) -> Result<Option<Vec<u8>>, ArchiveError> {
         with_session!(self, "meta", |session| value::get(session, key.name()))
     }

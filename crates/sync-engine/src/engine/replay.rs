@@ -1,0 +1,124 @@
+//! Taking back what the log holds, and opening an archive that was away at the start.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::core::Core;
+use super::found::settle_identity;
+use super::generation::Persisted;
+use crate::error::{StorageError, Tier};
+use crate::item::decide::{Decision, decide};
+use crate::item::key::Key;
+use crate::item::{Leaf, Stored};
+use crate::l3::{ArchiveStore, MetaKey};
+use crate::wal::WalPos;
+
+impl Core {
+    /// Takes what the log holds into L1, dirty, to be stored like any other write.
+    pub(super) async fn replay(self: &Arc<Self>) -> Result<(), StorageError> {
+        let (mut pos, end) = self.wal.bounds();
+        let page_records = self.config().wal_drain_batch_size;
+        let mut seen = 0u64;
+        while pos < end {
+            let page = self.wal.read_from(pos, page_records).await?;
+            if page.is_empty() {
+                break;
+            }
+            seen += page.len() as u64;
+            let archived = self.archived_leaves(&page).await?;
+            for ((at, stored), archived) in page.into_iter().zip(archived) {
+                // Positions that a repair has left empty will never be reported.
+                self.outstanding.lock().skip(pos..at);
+                pos = at + 1;
+                self.outstanding.lock().appended(at..pos);
+                self.observe(&stored);
+                match decide(archived.as_ref(), &stored.leaf()) {
+                    // Readers must not see it again, not even until it is flushed and loses.
+                    Decision::Keep => self.release_positions([at]),
+                    Decision::Take | Decision::Same => self.enter_replayed(stored, at),
+                }
+            }
+            // Without an archive a flush cannot help: what was accepted before fits into the budget again.
+            let room = match self.archive_is_open() {
+                true => self.budget.limit() / 2,
+                false => self.budget.limit(),
+            };
+            if self.l1.dirty_bytes() > room {
+                self.flush_until_clean().await?;
+            }
+        }
+        self.outstanding.lock().skip(pos..end);
+        if seen > 0 {
+            tracing::info!(records = seen, "took back what the write-ahead log held");
+        }
+        if let Some(damage) = self.wal.damage() {
+            tracing::error!(%damage, "the write-ahead log was damaged; what could be read was taken back");
+        }
+        Ok(())
+    }
+
+    /// What the archive has for the keys of a page of the log; nothing while it does not answer.
+    async fn archived_leaves(
+        &self,
+        page: &[(WalPos, Stored)],
+    ) -> Result<Vec<Option<Leaf>>, StorageError> {
+        if !self.archive_is_open() {
+            return Ok(vec![None; page.len()]);
+        }
+        let keys: Vec<Key> = page.iter().map(|(_, s)| s.key().clone()).collect();
+        Ok(self.archive.leaves_of(&keys).await?)
+    }
+
+    pub(super) fn archive_is_open(&self) -> bool {
+        self.archive_open.load(Ordering::Acquire)
+    }
+
+    /// Opens an archive that did not answer at the start.
+    pub(super) async fn open_late(&self) -> Result<(), StorageError> {
+        let _order = self.commit_order.lock().await;
+        if self.archive_is_open() {
+            return Ok(());
+        }
+        let opened = self.archive.open().await?;
+        let identity =
+            settle_identity(&self.archive, &self.config(), &opened, self.env.random()).await?;
+        if identity.origin() != self.clock.origin() {
+            // What was accepted meanwhile carries the origin of the storage that this one is a copy of.
+            return Err(StorageError::damaged(
+                Tier::Archive,
+                "the storage's identity",
+                NotThisNode,
+            ));
+        }
+        self.clock.observe(opened.clock_bound);
+        self.begin_generation().await?;
+        self.reload_tree_if_outdated().await?;
+        self.archive_open.store(true, Ordering::Release);
+        tracing::info!("the archive answers; what was logged is being stored");
+        Ok(())
+    }
+
+    pub(super) async fn begin_generation(&self) -> Result<(), StorageError> {
+        let stored = self
+            .archive
+            .meta(MetaKey::Generation)
+            .await?
+            .unwrap_or_default();
+        let run = Persisted::from_bytes(&stored).next_run();
+        for generation in [&self.generation, &self.generation_persisted] {
+            generation.store(run.generation, Ordering::Release);
+        }
+        *self.cache_life.lock() = run.life.clone();
+        self.archive
+            .set_meta(MetaKey::Generation, run.to_bytes())
+            .await?;
+        Ok(())
+    }
+}
+
+/// An archive that was away at the start turns out to be a copy.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error(
+    "it is a copy of another node's; restart this node while the archive answers, so that it takes a new origin"
+)]
+struct NotThisNode;
