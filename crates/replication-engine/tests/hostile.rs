@@ -23,7 +23,9 @@ use sync_engine::cdc::event::Epoch;
 use sync_engine::cdc::stream_id::StreamId;
 use sync_engine::env::{Env, RealEnv, Task};
 use sync_engine::item::Stored;
+use sync_engine::merkle::codec::encode_summary;
 use sync_engine::merkle::node::Aggregate;
+use sync_engine::merkle::{ShortLeaf, Summary};
 use sync_engine::{CacheTtl, HlcTime, Origin, Stamp, SubmitOptions, SyncItem};
 
 /// A peer that says whatever the test wants.
@@ -96,8 +98,16 @@ fn item(key: &str, content: Vec<u8>, stamp: Stamp) -> Stored {
 }
 
 async fn node_with(liar: Liar) -> Node {
+    node_that_has(&[], liar).await
+}
+
+async fn node_that_has(items: &[(&str, &str)], liar: Liar) -> Node {
     let mesh = MemoryMesh::default();
     let mut node = Node::start(&mesh, "a", &["liar"], 100).await;
+    for (key, value) in items {
+        node.put(key, value).await;
+    }
+    node.engine.force_flush().await.unwrap();
     node.replicate_over(Arc::new(LiarDialler(Arc::new(liar))))
         .await;
     node
@@ -227,6 +237,83 @@ async fn a_fill_that_brings_only_forgeries_ends() {
         "it does not go on for ever"
     );
     assert_eq!(node.all().await.len(), 0);
+}
+
+/// Says it has a newer `k.1`, and sends more than that when asked for it.
+fn more_than_was_asked_for(question: Question) -> Bytes {
+    let newer = item("k.1", b"newer".to_vec(), stamp_ahead(1_000));
+    let extra = item("k.2", b"of nobody".to_vec(), stamp_ahead(1_000));
+    encode_answer(&match question {
+        Question::Root => {
+            let mut aggregate = Aggregate::default();
+            aggregate.insert(&newer.leaf().digest(b"k.1"));
+            Answer::Root(aggregate)
+        }
+        Question::Summaries { prefixes, .. } => {
+            let summary = Summary {
+                groups: Vec::new(),
+                leaves: vec![("k.1".into(), ShortLeaf::from(&newer.leaf()))],
+            };
+            let one = |prefix: &Vec<u8>| encode_summary(prefix, &summary).into();
+            Answer::Summaries(prefixes.iter().map(one).collect())
+        }
+        Question::Records { keys } => Answer::Records {
+            done: keys.len(),
+            records: vec![encode_record(&newer), encode_record(&extra)],
+        },
+        Question::Range { .. } => Answer::Refusal(Refusal::Busy),
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i12_what_was_not_asked_for_is_not_taken() {
+    let liar = Liar {
+        entries: Vec::new(),
+        answers: more_than_was_asked_for,
+    };
+    let node = node_that_has(&[("k.1", "older"), ("k.2", "mine")], liar).await;
+    eventually("what was asked for", 15, async || {
+        node.get("k.1").await.as_deref() == Some("newer")
+    })
+    .await;
+    assert_eq!(node.get("k.2").await.as_deref(), Some("mine"));
+}
+
+/// Has something newer, as it says, and never comes out with it.
+fn nothing_dealt_with(question: Question) -> Bytes {
+    match question {
+        Question::Records { .. } => encode_answer(&Answer::Records {
+            done: 0,
+            records: Vec::new(),
+        }),
+        other => more_than_was_asked_for(other),
+    }
+}
+
+/// Has something else, as it says, and never tells what.
+fn nothing_told(question: Question) -> Bytes {
+    match question {
+        Question::Summaries { .. } => encode_answer(&Answer::Summaries(Vec::new())),
+        other => more_than_was_asked_for(other),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i12_answers_that_lead_nowhere_end_the_comparison() {
+    let answers: [fn(Question) -> Bytes; 2] = [nothing_dealt_with, nothing_told];
+    for answers in answers {
+        let liar = Liar {
+            entries: Vec::new(),
+            answers,
+        };
+        let node = node_that_has(&[("k.1", "older")], liar).await;
+        eventually("told", 10, async || {
+            matches!(node.replication().peers()[0].last_cold, Some(Err(_)))
+        })
+        .await;
+        assert_eq!(node.get("k.1").await.as_deref(), Some("older"));
+        node.stop().await;
+    }
 }
 
 /// Three pages of one record each; the second is refused.
