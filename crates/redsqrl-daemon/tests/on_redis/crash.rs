@@ -39,16 +39,16 @@ fn i2_no_acknowledged_write_is_missing_after_a_kill() {
         acknowledged.extend(done);
         mesh[victim].start();
     }
-    // The write that was under way at each kill may be there or not.
-    let rows = crate::common::eventually("the roots are equal", || {
+    crate::common::eventually("both have every acknowledged write", || {
         let roots = [mesh[0].root(), mesh[1].root()];
         match roots[0] == roots[1] && roots[0].1 >= acknowledged.len() as u64 {
-            true => Ok(roots[0].1),
+            true => Ok(()),
             false => Err(format!("{roots:?} {}", acknowledged.len())),
         }
     });
-    assert!(rows <= acknowledged.len() as u64 + 4);
-    let items = mesh.converged(rows);
+    let items = mesh.converged_somewhere();
+    // The write that was under way at each kill may be there or not.
+    assert!(items.len() <= acknowledged.len() + 4);
     for key in &acknowledged {
         assert!(
             items.contains_key(key),
