@@ -1,10 +1,10 @@
-//! The Redis-protocol face: bytes in → [`Command`] → [`Request`] → the engine, and replies out.
+//! The Redis-protocol face: bytes in → `Command` → `Request` → the engine, and replies out.
 //!
 //! The first half knows no socket, engine or clock: it is plain code. The second half, from
-//! [`shared`] on, is the server; its decisions are plain functions too.
+//! `shared` on, is the server; its decisions are plain functions too.
 //!
 //! The rule: no input can make it panic, and every length a client announces is checked against
-//! [`Limits`] before anything is kept for it.
+//! `Limits` before anything is kept for it.
 
 pub mod limits;
 

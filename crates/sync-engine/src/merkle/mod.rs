@@ -1,7 +1,7 @@
 //! Stage 6: the Merkle tree over the ordered key space.
 //!
-//! Every prefix of keys has an [`node::Aggregate`], a function of the set of leaves alone. [`tree::Tree`] keeps some of them
-//! (few enough for memory), [`read`] computes the others from a short range scan, [`walk`] compares two sets by asking a peer.
+//! Every prefix of keys has an `Aggregate`, a function of the set of leaves alone. `Tree` keeps some of them
+//! (few enough for memory), `read` computes the others from a short range scan, `walk` compares two sets by asking a peer.
 //! It is *not* a search index, and knows nothing of contents.
 
 pub mod node;
