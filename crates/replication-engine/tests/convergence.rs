@@ -10,7 +10,7 @@ use common::faults::{Faults, FaultyDialler};
 use common::{Node, converge, eventually};
 use replication_engine::peer::memory::MemoryMesh;
 use replication_engine::repair::cycle::Outcome;
-use replication_engine::tail::CursorStore;
+use replication_engine::tail::{Cursor, CursorStore};
 use sync_engine::cdc::ChangeLog;
 
 async fn mesh(ids: &[&str], stream_max: usize) -> Vec<Node> {
@@ -160,6 +160,46 @@ async fn i5_absence_is_not_a_delete_an_empty_peer_is_filled_and_harms_nobody() {
     );
 }
 
+/// All that `node` holds, tombstones left out.
+async fn alive(node: &Node) -> usize {
+    let all = node.all().await;
+    all.values()
+        .filter(|stored| stored.item().is_some())
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i5_neither_a_comparison_nor_a_fill_takes_away_what_the_peer_lacks() {
+    let mesh = MemoryMesh::default();
+    let mut small = Node::start(&mesh, "small", &[], 10).await;
+    let mut full = Node::start(&mesh, "full", &["small"], 10).await;
+    let mut half = Node::start(&mesh, "half", &["full"], 10).await;
+    for n in 0..3_000 {
+        full.put(&format!("k.{n:04}"), "v").await;
+    }
+    for n in 0..50 {
+        small.put(&format!("k.{:04}.small", n * 60), "v").await;
+        half.put(&format!("k.{:04}.half", n * 60), "v").await;
+    }
+    // One after the other, each way by itself: nobody has brought the keys over before.
+    for node in [&mut small, &mut full, &mut half] {
+        node.config.settings.hot_path.enabled = false;
+    }
+    small.replicate().await;
+    full.replicate().await;
+    eventually("compared", 20, async || {
+        full.replication().peers()[0].items_repaired >= 50
+    })
+    .await;
+    assert_eq!((alive(&full).await, full.all().await.len()), (3_050, 3_050));
+    half.replicate().await;
+    eventually("filled", 20, async || {
+        half.replication().peers()[0].items_repaired >= 3_050
+    })
+    .await;
+    assert_eq!((alive(&half).await, half.all().await.len()), (3_100, 3_100));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn i6_what_was_deleted_while_a_peer_was_away_stays_deleted() {
     let mut nodes = mesh(&["a", "b"], 20).await;
@@ -283,6 +323,24 @@ async fn i11_a_cursor_never_passes_what_could_not_be_applied() {
     let all = converge(&[&nodes[0], &nodes[1]], 60).await;
     assert_eq!(all.len(), 50);
     assert!(nodes[1].replication().peers()[0].cursor > before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i11_a_cursor_past_the_end_of_the_stream_begins_anew() {
+    let mut nodes = mesh(&["a", "b"], 1000).await;
+    for n in 0..20 {
+        nodes[0].put(&format!("k.{n}"), "v").await;
+    }
+    eventually("published", 5, async || nodes[0].log.len() == 20).await;
+    // As after the peer has lost its Redis: what we know is longer than what there is.
+    let mut last = nodes[0].log.last_id();
+    last.ms += 3_600_000;
+    let kept = Cursor::from_end(last, None);
+    nodes[1].cursors.save_cursor("a", &kept).await.unwrap();
+    nodes[1].config.settings.cold_path.enabled = false;
+    nodes[1].replicate().await;
+    let all = converge(&[&nodes[0], &nodes[1]], 10).await;
+    assert_eq!(all.len(), 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]

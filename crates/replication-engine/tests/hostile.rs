@@ -15,7 +15,8 @@ use replication_engine::peer::memory::MemoryMesh;
 use replication_engine::peer::{Dialler, Entry, Remote, RemoteError, StreamState};
 use replication_engine::repair::answer::answer;
 use replication_engine::repair::question::{
-    Answer, Question, Refusal, decode_answer, encode_answer, encode_question, encode_record,
+    Answer, Question, Refusal, decode_answer, decode_record, encode_answer, encode_question,
+    encode_record,
 };
 use replication_engine::{ConfigError, PeerConfig};
 use sync_engine::cdc::codec::{Limits, decode, encode};
@@ -59,6 +60,8 @@ impl Remote for Liar {
     }
 
     async fn ask(&self, question: Bytes) -> Result<Bytes, RemoteError> {
+        // So that a caller that asks for ever can be stopped.
+        tokio::task::yield_now().await;
         let question = replication_engine::repair::question::decode_question(&question).unwrap();
         Ok((self.answers)(question))
     }
@@ -316,6 +319,34 @@ async fn i12_answers_that_lead_nowhere_end_the_comparison() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn i12_a_fill_of_the_same_page_for_ever_ends() {
+    let answers = |question| {
+        let again = item("k", b"v".to_vec(), Stamp::default());
+        let mut aggregate = Aggregate::default();
+        aggregate.insert(&again.leaf().digest(b"k"));
+        aggregate.insert(&again.leaf().digest(b"l"));
+        encode_answer(&match question {
+            Question::Root => Answer::Root(aggregate),
+            Question::Range { .. } => Answer::Range {
+                done: false,
+                records: vec![encode_record(&again)],
+            },
+            _ => Answer::Refusal(Refusal::Busy),
+        })
+    };
+    let node = node_with(Liar {
+        entries: Vec::new(),
+        answers,
+    })
+    .await;
+    eventually("told", 10, async || {
+        matches!(node.replication().peers()[0].last_cold, Some(Err(_)))
+    })
+    .await;
+    assert_eq!(node.all().await.len(), 1);
+}
+
 /// Three pages of one record each; the second is refused.
 fn refused_page(question: Question) -> Bytes {
     let stored = |key: &str| item(key, b"v".to_vec(), Stamp::default());
@@ -382,6 +413,33 @@ async fn a_peer_is_answered_however_many_others_have_asked() {
     }
     b.replicate().await;
     converge(&[&a, &b], 10).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i6_answers_tell_of_what_was_deleted() {
+    let mesh = MemoryMesh::default();
+    let node = Node::start(&mesh, "a", &[], 100).await;
+    node.put("k.1", "v").await;
+    node.engine.delete("k.1").await.unwrap();
+    node.engine.force_flush().await.unwrap();
+    let everything = Question::Range {
+        after: None,
+        end: None,
+        bytes_max: 1 << 20,
+    };
+    let keys = vec!["k.1".into()];
+    for question in [everything, Question::Records { keys }] {
+        let answered = answer(&*node.engine, &encode_question(&question)).await;
+        let records = match decode_answer(answered.bytes, 1 << 20).unwrap() {
+            Answer::Range { records, .. } | Answer::Records { records, .. } => records,
+            other => panic!("{other:?}"),
+        };
+        let read = records
+            .into_iter()
+            .map(|bytes| decode_record(bytes).unwrap());
+        let read: Vec<Stored> = read.collect();
+        assert!(read.len() == 1 && read[0].item().is_none(), "{read:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
