@@ -1,7 +1,8 @@
 //! From `submit` to L3, end to end, beside a hand-written loop that does only the raw work: pipelined `SET`s, and prepared
 //! upserts in transactions of 1,000 with the same settings. Both sides run in turns in one process; ratios are what counts.
 //!
-//! `cargo bench -p sync-engine --bench submit [items]` prints a table; engine / raw below 1 is slower than raw.
+//! `cargo bench -p sync-engine --bench submit -- [items] [cliff]` prints a table; engine / raw below 1 is slower than raw.
+//! With `cliff`, only the part about many keys under one prefix.
 #![allow(clippy::disallowed_methods)] // A bench reads the clock itself.
 
 use std::sync::Arc;
@@ -57,6 +58,9 @@ fn main() -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
+    if std::env::args().any(|a| a == "cliff") {
+        return runtime.block_on(no_cliff(items));
+    }
     println!("{items} items each; rates in thousands a second\n");
     println!(
         "{:<14} {:<14} {:<8} {:>7} {:>9} {:>9} {:>7}",
@@ -105,11 +109,7 @@ fn raw(with_redis: bool, payload: Payload, items: usize) -> Result<Duration, Fai
         Some(server) => Some(redis::Client::open(server.url())?.get_connection()?),
         None => None,
     };
-    let mut db = Connection::open(dir.path().join("raw.db"))?;
-    db.execute_batch(
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-65536;
-         CREATE TABLE items (id TEXT PRIMARY KEY, stamp INTEGER, content BLOB, updated_at INTEGER) STRICT;",
-    )?;
+    let mut db = raw_db(&dir.path().join("raw.db"))?;
     let values: Vec<Bytes> = (0..items).map(|n| payload.make(n)).collect();
     let began = Instant::now();
     for (batch, values) in values.chunks(1000).enumerate() {
@@ -121,17 +121,7 @@ fn raw(with_redis: bool, payload: Payload, items: usize) -> Result<Duration, Fai
             }
             pipe.query::<()>(redis)?;
         }
-        let tx = db.transaction()?;
-        {
-            let mut upsert = tx.prepare_cached(
-                "INSERT INTO items VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO UPDATE SET stamp = excluded.stamp,
-                 content = excluded.content, updated_at = excluded.updated_at WHERE excluded.stamp > stamp",
-            )?;
-            for (n, value) in values.iter().enumerate() {
-                upsert.execute(params![key(first + n), n as i64, &value[..], 0i64])?;
-            }
-        }
-        tx.commit()?;
+        raw_batch(&mut db, first, values)?;
     }
     let took = began.elapsed();
     if let Some(redis) = &mut redis {
@@ -140,6 +130,30 @@ fn raw(with_redis: bool, payload: Payload, items: usize) -> Result<Duration, Fai
         redis.del::<_, ()>(key(0))?;
     }
     Ok(took)
+}
+
+fn raw_db(path: &std::path::Path) -> Result<Connection, Failure> {
+    let db = Connection::open(path)?;
+    db.execute_batch(
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-65536;
+         CREATE TABLE items (id TEXT PRIMARY KEY, stamp INTEGER, content BLOB, updated_at INTEGER) STRICT;",
+    )?;
+    Ok(db)
+}
+
+fn raw_batch(db: &mut Connection, first: usize, values: &[Bytes]) -> Result<(), Failure> {
+    let tx = db.transaction()?;
+    {
+        let mut upsert = tx.prepare_cached(
+            "INSERT INTO items VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO UPDATE SET stamp = excluded.stamp,
+             content = excluded.content, updated_at = excluded.updated_at WHERE excluded.stamp > stamp",
+        )?;
+        for (n, value) in values.iter().enumerate() {
+            upsert.execute(params![key(first + n), n as i64, &value[..], 0i64])?;
+        }
+    }
+    tx.commit()?;
+    Ok(())
 }
 
 async fn start(config: SyncEngineConfig) -> Result<Arc<SyncEngine>, Failure> {
@@ -189,7 +203,7 @@ async fn engine(
     Ok(took)
 }
 
-/// The same batch written over and over: flat, however many keys lie under the prefix.
+/// Batches of new keys under one prefix, beside raw transactions of the same: how both grow with what is there.
 async fn no_cliff(items: usize) -> Result<(), Failure> {
     let dir = tempfile::tempdir()?;
     let config = SyncEngineConfig {
@@ -197,37 +211,63 @@ async fn no_cliff(items: usize) -> Result<(), Failure> {
         ..Default::default()
     };
     let engine = start(config).await?;
-    println!("\nA flush of 1,000 new keys under one prefix");
+    let mut raw = raw_db(&dir.path().join("raw.db"))?;
+    println!(
+        "\nA flush of 1,000 new keys under one prefix, in milliseconds (median of 60; in turns with the raw transaction)"
+    );
     let mut next = 0;
     let mut first = None;
     for target in [items / 10, items, items * 3] {
         while next < target {
-            let batch =
-                (next..next + 1000).map(|n| SyncItem::new(key(n), Payload::Json256.make(n)));
-            engine.submit_many(batch.collect()).await?;
+            both(&engine, &mut raw, next).await?;
             next += 1000;
         }
-        engine.force_flush().await?;
+        // What the load has left to do in the background is not what is measured.
+        tokio::time::sleep(Duration::from_secs(3)).await;
         let mut times = Vec::new();
-        for _ in 0..30 {
-            let batch =
-                (next..next + 1000).map(|n| SyncItem::new(key(n), Payload::Json256.make(n)));
-            let batch: Vec<SyncItem> = batch.collect();
+        for _ in 0..60 {
+            times.push(both(&engine, &mut raw, next).await?);
             next += 1000;
-            let began = Instant::now();
-            engine.submit_many(batch).await?;
-            engine.force_flush().await?;
-            times.push(began.elapsed());
         }
-        times.sort();
-        let median = times[times.len() / 2];
-        let base = *first.get_or_insert(median);
+        let (ours, raws) = (
+            median(times.iter().map(|t| t.0)),
+            median(times.iter().map(|t| t.1)),
+        );
+        let (first_ours, first_raws) = *first.get_or_insert((ours, raws));
         println!(
-            "  {next:>9} keys: {:>6.2} ms  ×{:.2}",
-            median.as_secs_f64() * 1000.0,
-            median.as_secs_f64() / base.as_secs_f64()
+            "  {next:>9} keys: engine {ours:>6.2} ×{:.2}   raw {raws:>6.2} ×{:.2}",
+            ours / first_ours,
+            raws / first_raws
         );
     }
     engine.shutdown().await;
     Ok(())
+}
+
+/// One batch through the engine, and one through the raw loop: how long each took.
+async fn both(
+    engine: &SyncEngine,
+    raw: &mut Connection,
+    first: usize,
+) -> Result<(Duration, Duration), Failure> {
+    let values: Vec<Bytes> = (first..first + 1000)
+        .map(|n| Payload::Json256.make(n))
+        .collect();
+    let batch: Vec<SyncItem> = (first..)
+        .zip(&values)
+        .map(|(n, value)| SyncItem::new(key(n), value.clone()))
+        .collect();
+    let began = Instant::now();
+    engine.submit_many(batch).await?;
+    engine.force_flush().await?;
+    let ours = began.elapsed();
+    let began = Instant::now();
+    raw_batch(raw, first, &values)?;
+    Ok((ours, began.elapsed()))
+}
+
+fn median(times: impl Iterator<Item = Duration>) -> f64 {
+    let mut times: Vec<f64> = times.map(|t| t.as_secs_f64() * 1000.0).collect();
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
 }
