@@ -14,6 +14,15 @@ pub const READ_BYTES_AIM: usize = 16 << 20;
 /// Entries of the first read of a stream, before anything is known of their sizes.
 pub const READ_COUNT_FIRST: usize = 16;
 
+/// What an entry of a well-behaved node has beside its payload, at the most: names, key, hash, a full `meta`, and what each
+/// value takes in memory.
+pub const ENTRY_OVERHEAD_MAX: usize = 128 << 10;
+
+/// Bytes of one reply of entries of a change stream: what a read aims at, and one entry with the largest payload.
+pub fn tail_reply_bytes_max(payload_bytes_max: usize) -> usize {
+    payload_bytes_max.saturating_add(READ_BYTES_AIM + ENTRY_OVERHEAD_MAX)
+}
+
 /// Lives of a stream whose numbers a cursor remembers.
 pub const EPOCHS_MAX: usize = 32;
 
@@ -31,6 +40,13 @@ pub const QUARANTINE_BYTES_MAX: usize = 16 << 20;
 
 /// Longest question that is read, in bytes.
 pub const QUESTION_BYTES_MAX: usize = 1 << 20;
+
+/// Questions read at once.
+pub const QUESTIONS_READ: usize = 16;
+
+/// Bytes of one reply of questions.
+pub const QUESTIONS_REPLY_BYTES_MAX: usize =
+    QUESTIONS_READ * (QUESTION_BYTES_MAX + ENTRY_OVERHEAD_MAX);
 
 /// Longest node id in a question, in bytes.
 pub const NODE_ID_BYTES_MAX: usize = 256;
@@ -50,6 +66,11 @@ pub const ANSWER_BYTES_AIM: usize = 4 << 20;
 /// Bytes of an answer beside its payloads that no answer exceeds.
 pub const ANSWER_OVERHEAD_MAX: usize = 4 << 20;
 
+/// Most bytes of an answer to a node that takes payloads of this size.
+pub fn answer_bytes_max(payload_bytes_max: usize) -> usize {
+    payload_bytes_max.saturating_add(ANSWER_BYTES_AIM + ANSWER_OVERHEAD_MAX)
+}
+
 /// Bytes of records held at once for one answer, as long as several of the largest fit.
 pub const ANSWER_HELD_MAX: usize = 128 << 20;
 
@@ -58,6 +79,12 @@ pub const ANSWER_ROWS_MAX: usize = 4096;
 
 /// Bytes of one part of an answer.
 pub const ANSWER_PART_BYTES: usize = 1 << 20;
+
+/// Parts of answers read at once.
+pub const PARTS_READ: usize = 8;
+
+/// Bytes of one reply of parts.
+pub const PARTS_REPLY_BYTES_MAX: usize = PARTS_READ * (ANSWER_PART_BYTES + ENTRY_OVERHEAD_MAX);
 
 /// Entries that the stream of questions keeps.
 pub const QUESTIONS_KEPT: usize = 1_000;

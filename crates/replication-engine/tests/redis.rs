@@ -1,117 +1,19 @@
 //! Two nodes, each with an SQLite archive and a Redis of its own.
 #![allow(clippy::disallowed_methods)] // tests live in real time
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod common;
 
+use std::time::Duration;
+
+use common::eventually;
+use common::pair::{converge, get, pair, put};
 use replication_engine::repair::cycle::Outcome;
 use replication_engine::{PeerConfig, ReplicationConfig, ReplicationEngine};
-use sync_engine::{SyncEngine, SyncEngineConfig, SyncItem};
-use tempfile::TempDir;
-use testbed::{FaultyProxy, RedisServer};
 use tokio::sync::watch;
-
-struct Node {
-    redis: RedisServer,
-    proxy: FaultyProxy,
-    engine: Arc<SyncEngine>,
-    config: ReplicationConfig,
-    replication: ReplicationEngine,
-    _configs: watch::Sender<ReplicationConfig>,
-    _dir: TempDir,
-}
-
-/// Two nodes that reach each other's Redis through proxies; `prefix` is the second one's `redis_prefix`.
-async fn pair(prefix: Option<&str>, change: fn(&mut ReplicationConfig)) -> [Node; 2] {
-    let servers = [RedisServer::start().unwrap(), RedisServer::start().unwrap()];
-    let proxies = servers
-        .each_ref()
-        .map(|server| FaultyProxy::start(server.addr()).unwrap());
-    let urls: Vec<String> = (0..2)
-        .map(|at| proxies[at].url(&servers[at].url()))
-        .collect();
-    let prefixes = [None, prefix];
-    let mut nodes = Vec::new();
-    for (at, (redis, proxy)) in servers.into_iter().zip(proxies).enumerate() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = |name: &str| dir.path().join(name);
-        let settings = SyncEngineConfig {
-            node_id: Some(format!("node-{at}")),
-            redis_url: Some(redis.url().into()),
-            redis_prefix: prefixes[at].map(Into::into),
-            sql_url: Some(format!("sqlite:{}", file("archive.db").display()).into()),
-            enable_cdc_stream: true,
-            batch_flush_ms: 20,
-            ..SyncEngineConfig::default()
-        };
-        let (_, receiver) = watch::channel(settings.clone());
-        let engine = Arc::new(SyncEngine::new(settings, receiver));
-        engine.start().await.unwrap();
-        let mut peer = PeerConfig::for_testing(format!("node-{}", 1 - at), urls[1 - at].clone());
-        peer.redis_prefix = prefixes[1 - at].map(Into::into);
-        let mut config = ReplicationConfig {
-            local_node_id: format!("node-{at}"),
-            peers: vec![peer],
-            ..ReplicationConfig::default()
-        };
-        config.cursor.sqlite_path = file("cursors.db");
-        config.settings.cold_path.interval_sec = 1;
-        config.settings.cold_path.backoff_base_sec = 1;
-        change(&mut config);
-        let (_configs, receiver) = watch::channel(config.clone());
-        let replication =
-            ReplicationEngine::with_sync_engine(config.clone(), receiver, engine.clone());
-        nodes.push(Node {
-            redis,
-            proxy,
-            engine,
-            config,
-            replication,
-            _configs,
-            _dir: dir,
-        });
-    }
-    nodes.try_into().ok().unwrap()
-}
-
-async fn eventually(what: &str, seconds: u64, mut done: impl AsyncFnMut() -> bool) {
-    let begun = Instant::now();
-    while !done().await {
-        assert!(
-            begun.elapsed() < Duration::from_secs(seconds),
-            "not within {seconds} s: {what}"
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-async fn converge(nodes: &[Node; 2], rows: u64, seconds: u64) {
-    eventually("equal roots", seconds, async || {
-        let mut aggregates = Vec::new();
-        for node in nodes {
-            node.engine.force_flush().await.ok();
-            aggregates.push(node.engine.merkle_aggregate().unwrap());
-        }
-        aggregates[0] == aggregates[1] && aggregates[0].count == rows
-    })
-    .await;
-}
-
-async fn put(node: &Node, key: &str, value: impl Into<Vec<u8>>) {
-    node.engine
-        .submit(SyncItem::new(key, value.into()))
-        .await
-        .unwrap();
-}
-
-async fn get(node: &Node, key: &str) -> Option<Vec<u8>> {
-    let item = node.engine.get_verified(key).await.unwrap()?;
-    Some(item.content.to_vec())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_replicate_both_ways_over_real_redis() {
-    let nodes = pair(Some("app:"), |_| {}).await;
+    let nodes = pair(Some("app:"), |_, _| {}).await;
     // What was there before: by ranges into the second one, which is empty; too large for one part.
     for n in 0..300 {
         put(&nodes[0], &format!("before.{n}"), format!("value {n}")).await;
@@ -149,7 +51,7 @@ async fn two_nodes_replicate_both_ways_over_real_redis() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cursor_survives_a_restart_and_what_was_missed_comes() {
-    let nodes = pair(None, |config| config.settings.cold_path.enabled = false).await;
+    let nodes = pair(None, |_, config| config.settings.cold_path.enabled = false).await;
     for node in &nodes {
         node.replication.start().await.unwrap();
     }
@@ -173,7 +75,7 @@ async fn a_cursor_survives_a_restart_and_what_was_missed_comes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_redis_is_found_again_and_the_difference_made_up() {
-    let nodes = pair(None, |_| {}).await;
+    let nodes = pair(None, |_, _| {}).await;
     for node in &nodes {
         node.replication.start().await.unwrap();
     }
@@ -194,7 +96,7 @@ async fn a_lost_redis_is_found_again_and_the_difference_made_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_without_difference_costs_at_most_200_bytes() {
-    let nodes = pair(None, |config| {
+    let nodes = pair(None, |_, config| {
         config.settings.hot_path.enabled = false;
         config.settings.peer_health.ping_interval_sec = 3600;
     })
@@ -225,7 +127,7 @@ async fn a_check_without_difference_costs_at_most_200_bytes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn peers_come_and_go_with_the_settings() {
-    let nodes = pair(None, |_| {}).await;
+    let nodes = pair(None, |_, _| {}).await;
     nodes[0].replication.start().await.unwrap();
     nodes[1].replication.start().await.unwrap();
     eventually("connected", 10, async || {
@@ -234,10 +136,10 @@ async fn peers_come_and_go_with_the_settings() {
     .await;
     let mut config = nodes[0].config.clone();
     let peer = config.peers.remove(0);
-    nodes[0]._configs.send(config.clone()).unwrap();
+    nodes[0].configs.send(config.clone()).unwrap();
     eventually("gone", 5, async || nodes[0].replication.peers().is_empty()).await;
     config.peers.push(peer);
-    nodes[0]._configs.send(config.clone()).unwrap();
+    nodes[0].configs.send(config.clone()).unwrap();
     eventually("back", 10, async || {
         nodes[0]
             .replication
@@ -248,7 +150,7 @@ async fn peers_come_and_go_with_the_settings() {
     .await;
     // Settings that cannot work change nothing.
     config.peers[0].redis_url = "http://x".into();
-    nodes[0]._configs.send(config).unwrap();
+    nodes[0].configs.send(config).unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(nodes[0].replication.peers().len(), 1);
 }

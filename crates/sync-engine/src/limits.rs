@@ -12,6 +12,9 @@ pub const FIELD_BYTES_MAX: usize = 1024;
 /// Fixed part of a record's envelope that no record exceeds, in bytes: header, key, state and free-text fields.
 pub const ENVELOPE_OVERHEAD_MAX: usize = 8 * 1024;
 
+/// Bytes of a reply to a plain command: ids, counts, names of keys, what a server says of itself.
+pub const PLAIN_REPLY_BYTES_MAX: usize = 1 << 20;
+
 /// Largest payload that may be configured, in bytes (512 MiB): SQLite holds no value of 1,000,000,000 bytes or more.
 pub const PAYLOAD_BYTES_CEILING: usize = 512 << 20;
 

@@ -3,26 +3,31 @@
 /// The names of the Redis keys that are not items.
 pub mod keys;
 
+mod connection;
+
+mod error;
+
+mod meter;
+
+mod metered;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::io::tcp::TcpSettings;
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, Pipeline, RedisError, Value,
-};
+use redis::{AsyncConnectionConfig, IntoConnectionInfo, Pipeline, RedisError, Value};
 use tokio::sync::Mutex;
 
+use self::connection::{Connection, Dial};
+pub use self::error::LinkError;
+pub use self::meter::{ReplyTooLarge, VALUE_BYTES};
 use crate::config::{BackendUrl, ConfigError, SyncEngineConfig};
+use crate::env::SharedEnv;
 
 /// Requests that may wait to be written; a caller past it waits, within its time-out.
 const PIPELINE_BUFFER: usize = 1024;
 /// Bytes that are collected before they are written.
 const WRITE_BUFFER: usize = 256 << 10;
-
-/// The answers of a server that is full, a replica, unable to save, or without enough replicas: it refuses writes alone.
-const READ_ONLY: [&str; 4] = ["OOM", "READONLY", "MISCONF", "NOREPLICAS"];
 
 /// How long a Redis may take.
 #[derive(Clone, Copy, Debug)]
@@ -42,38 +47,16 @@ impl From<&SyncEngineConfig> for RedisTimeouts {
     }
 }
 
-/// Redis did not do what it was asked, or did not say so. Never shows a password.
-#[derive(Debug, thiserror::Error)]
-#[error("{server}: {source}")]
-pub struct LinkError {
-    /// Host and port.
-    server: String,
-    /// Whether nothing was sent, so that certainly nothing was done.
-    is_unsent: bool,
-    source: RedisError,
-}
-
-impl LinkError {
-    /// Whether certainly nothing was done.
-    pub fn is_unsent(&self) -> bool {
-        self.is_unsent
-    }
-
-    /// Whether the server answered that it takes no writes now, while it can be read.
-    pub fn is_read_only(&self) -> bool {
-        let code = self.source.code();
-        code.is_some_and(|code| READ_ONLY.contains(&code))
-    }
-}
-
 /// A connection to one Redis, shared by any number of callers; requests are pipelined.
 ///
 /// It holds no connection until the first request. A connection that failed, or did not answer in time, is dropped, and
 /// the next request makes another one; callers that wait for it share the attempt and its failure.
+///
+/// A reply that is too large is not read: the connection is dropped, and whoever waited for an answer on it gets an error.
+/// So a server can have us hold no more than one such reply for each of the commands that wait for theirs.
 pub struct RedisLink {
-    client: Client,
+    dial: Dial,
     server: String,
-    config: AsyncConnectionConfig,
     slot: Mutex<Slot>,
     /// Counts attempts to connect, so that those who waited for a failed one do not try again one after the other.
     attempts: AtomicU64,
@@ -83,15 +66,21 @@ pub struct RedisLink {
 
 #[derive(Default)]
 struct Slot {
-    connection: Option<MultiplexedConnection>,
+    connection: Option<Connection>,
     /// Which attempt made it.
     number: u64,
     failure: Option<RedisError>,
 }
 
 impl RedisLink {
-    /// A link to this server. Fails only when the URL cannot be one of a Redis; does not connect.
-    pub fn new(url: &BackendUrl, timeouts: RedisTimeouts) -> Result<Self, ConfigError> {
+    /// A link to this server, that takes replies of at most `reply_bytes_max` bytes, [`VALUE_BYTES`] for each value in
+    /// them included. Fails only when the URL cannot be one of a Redis; does not connect.
+    pub fn new(
+        url: &BackendUrl,
+        timeouts: RedisTimeouts,
+        reply_bytes_max: usize,
+        env: SharedEnv,
+    ) -> Result<Self, ConfigError> {
         let invalid = |error: RedisError| ConfigError {
             field: "redis_url",
             found: url.to_string(),
@@ -102,21 +91,28 @@ impl RedisLink {
             },
         };
         let info = url.expose().into_connection_info().map_err(invalid)?;
-        let server = server_name(info.addr());
-        let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(timeouts.connect))
             .set_response_timeout(Some(timeouts.response))
             .set_pipeline_buffer_size(PIPELINE_BUFFER)
             .set_write_backpressure_boundary(WRITE_BUFFER);
         Ok(Self {
-            client: Client::open(info).map_err(invalid)?,
-            server,
-            config,
+            server: format!("redis at {}", info.addr()),
+            dial: Dial {
+                info,
+                config,
+                patience: timeouts.connect,
+                limit: Arc::new(AtomicUsize::new(reply_bytes_max)),
+                env,
+            },
             slot: Mutex::default(),
             attempts: AtomicU64::new(0),
             life: parking_lot::Mutex::default(),
         })
+    }
+
+    /// Takes larger replies from now on, or only smaller ones; holds for the open connection, too.
+    pub fn set_reply_bytes_max(&self, bytes: usize) {
+        self.dial.limit.store(bytes, Ordering::Relaxed);
     }
 
     /// Sends the commands in one go, and gives one value for each; an error reply is a value, too
@@ -129,12 +125,14 @@ impl RedisLink {
         let answer = match pipeline.is_transaction() {
             false => {
                 connection
+                    .redis
                     .send_packed_commands(pipeline, 0, pipeline.len())
                     .await
             }
             // One answer that counts: that of EXEC, after those of MULTI and of each command.
             true => {
                 connection
+                    .redis
                     .send_packed_commands(pipeline, pipeline.len() + 1, 1)
                     .await
             }
@@ -145,7 +143,10 @@ impl RedisLink {
                 if source.is_io_error() || source.is_unrecoverable_error() {
                     self.drop_connection(number).await;
                 }
-                Err(self.error(source, false))
+                Err(match connection.overrun() {
+                    Some(too_large) => LinkError::overrun(&self.server, too_large),
+                    None => self.error(source, false),
+                })
             }
         }
     }
@@ -165,7 +166,7 @@ impl RedisLink {
         self.error(reply.into(), false)
     }
 
-    async fn connection(&self) -> Result<(MultiplexedConnection, u64), LinkError> {
+    async fn connection(&self) -> Result<(Connection, u64), LinkError> {
         let seen = self.attempts.load(Ordering::Acquire);
         let mut slot = self.slot.lock().await;
         if let Some(connection) = &slot.connection {
@@ -193,15 +194,11 @@ impl RedisLink {
     }
 
     /// A connection, made after the server has said which run of it this is.
-    async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
-        let config = &self.config;
-        let mut connection = self
-            .client
-            .get_multiplexed_async_connection_with_config(config)
-            .await?;
+    async fn connect(&self) -> Result<Connection, RedisError> {
+        let mut connection = self.dial.connection().await?;
         let mut ask = redis::cmd("INFO");
         ask.arg("server");
-        match ask.query_async::<String>(&mut connection).await {
+        match ask.query_async::<String>(&mut connection.redis).await {
             Ok(info) => *self.life.lock() = run_id(&info),
             Err(error) if error.is_io_error() || error.is_unrecoverable_error() => {
                 return Err(error);
@@ -227,21 +224,13 @@ impl RedisLink {
     }
 
     fn error(&self, source: RedisError, is_unsent: bool) -> LinkError {
-        LinkError {
-            server: self.server.clone(),
-            is_unsent,
-            source,
-        }
+        LinkError::new(&self.server, source, is_unsent)
     }
 }
 
 fn run_id(info: &str) -> Option<Arc<str>> {
     let id = info.lines().find_map(|line| line.strip_prefix("run_id:"))?;
     Some(id.trim().into())
-}
-
-fn server_name(addr: &ConnectionAddr) -> String {
-    format!("redis at {addr}")
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Private real servers for tests: Redis, MariaDB and PostgreSQL, each on a loopback port and in a directory of its
-//! own, plus a proxy that breaks the network on request and the project's sample of real data.
+//! own, plus a server that says what a test wants, a proxy that breaks the network on request, and the project's sample
+//! of real data.
 //!
 //! It is not a product crate: nothing that ships depends on it. A server that is not installed is an error that says
 //! what to install, never a skipped test. Whatever a test starts dies with it: on drop, and by a signal from the kernel
@@ -45,6 +46,9 @@ mod mariadb;
 mod postgres;
 mod redis;
 
+/// A server that says what a test wants.
+mod fake_redis;
+
 /// The network between a client and a server, with faults.
 mod proxy;
 
@@ -53,6 +57,7 @@ mod cities;
 
 pub use cities::cities;
 pub use error::TestbedError;
+pub use fake_redis::{Answer, FakeRedis};
 pub use mariadb::MariaDb;
 pub use port::free_port;
 pub use postgres::Postgres;

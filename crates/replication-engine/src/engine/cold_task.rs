@@ -6,8 +6,8 @@ use super::peer::{Peer, Wanted};
 use super::stop::Stop;
 use crate::config::Settings;
 use crate::error::RepairError;
-use crate::limits::FILL_TURN_PATIENCE;
-use crate::repair::asker::{Asker, answer_bytes_max};
+use crate::limits::{FILL_TURN_PATIENCE, answer_bytes_max};
+use crate::repair::asker::Asker;
 use crate::repair::cycle::{Cycle, Outcome};
 use crate::repair::schedule::{Due, Ended, Schedule};
 

@@ -18,6 +18,8 @@ mod roster;
 
 mod tail_task;
 
+mod tail_read;
+
 mod cold_task;
 
 mod ping_task;
@@ -51,7 +53,6 @@ use crate::error::ReplicationError;
 use crate::limits::SHUTDOWN_PATIENCE;
 use crate::mailbox::{AbsentMailbox, Mailbox, RedisMailbox};
 use crate::peer::{Dialler, RedisPeers};
-use crate::repair::asker::answer_bytes_max;
 use crate::tail::rejected::Rejected;
 use crate::tail::{CursorStore, SqliteCursors};
 
@@ -217,20 +218,22 @@ impl ReplicationEngine {
         match &self.parts.dialler {
             Part::Given(dialler) => dialler.clone(),
             Part::FromSettings => {
-                let store = &self.parts.store;
-                let bytes_max = answer_bytes_max(store.payload_bytes_max());
-                let id = &self.parts.config.local_node_id;
-                Arc::new(RedisPeers::new(id, bytes_max, store.env()))
+                let (store, id) = (self.parts.store.clone(), &self.parts.config.local_node_id);
+                let env = store.env();
+                let payload_bytes_max = Arc::new(move || store.payload_bytes_max());
+                Arc::new(RedisPeers::new(id, payload_bytes_max, env))
             }
         }
     }
 
     fn mailbox(&self) -> Result<Arc<dyn Mailbox>, ReplicationError> {
-        Ok(match (&self.parts.mailbox, self.parts.store.own_redis()) {
+        let store = &self.parts.store;
+        Ok(match (&self.parts.mailbox, store.own_redis()) {
             (Part::Given(mailbox), _) => mailbox.clone(),
             (Part::FromSettings, None) => Arc::new(AbsentMailbox),
             (Part::FromSettings, Some((url, prefix))) => {
-                Arc::new(RedisMailbox::new(&url, prefix.as_deref())?)
+                let env = store.env();
+                Arc::new(RedisMailbox::new(&url, prefix.as_deref(), env)?)
             }
         })
     }

@@ -9,9 +9,9 @@ use super::peer::{Peer, Wanted};
 use super::stop::Stop;
 use crate::config::Settings;
 use crate::error::RepairError;
-use crate::peer::{Entry, RemoteError};
+use crate::peer::RemoteError;
 use crate::tail::pace::Pace;
-use crate::tail::step::{Batch, Progress, events_behind, lag_ms, place_of_newest, wire_bytes};
+use crate::tail::step::{Batch, events_behind, lag_ms, place_of_newest};
 use crate::tail::{Cursor, Missed};
 
 /// Pause while the store is under pressure, and after it has failed; doubled up to the second.
@@ -48,12 +48,12 @@ impl TailTask {
         }
     }
 
-    async fn wait(&self, pause: Duration) -> Result<(), RepairError> {
+    pub(super) async fn wait(&self, pause: Duration) -> Result<(), RepairError> {
         let slept = self.stop.unless(self.peer.node.env.sleep(pause)).await;
         slept.ok_or(RepairError::Stopped)
     }
 
-    fn limits(&self) -> Limits {
+    pub(super) fn limits(&self) -> Limits {
         Limits {
             payload_bytes_max: self.peer.node.store.payload_bytes_max(),
         }
@@ -106,7 +106,7 @@ impl TailTask {
         Ok(cursor)
     }
 
-    async fn remote<T>(
+    pub(super) async fn remote<T>(
         &self,
         asked: impl Future<Output = Result<T, RemoteError>>,
     ) -> Result<T, RepairError> {
@@ -115,62 +115,6 @@ impl TailTask {
             .unless(asked)
             .await
             .ok_or(RepairError::Stopped)??)
-    }
-
-    /// Reads until there is nothing more at once, or the batch is full.
-    async fn gather(&self, cursor: &Cursor, pace: &mut Pace) -> Result<Batch, RepairError> {
-        let env = &self.peer.node.env;
-        let mut batch = Batch::new(cursor.clone());
-        loop {
-            let count = match pace.next_count(env.monotonic()) {
-                Ok(count) => count,
-                Err(_) if batch.entries > 0 => return Ok(batch),
-                Err(wait) => {
-                    self.wait(wait).await?;
-                    continue;
-                }
-            };
-            let block = match batch.entries {
-                0 => self.settings.hot_path.block_timeout,
-                _ => Duration::ZERO,
-            };
-            let entries = self.read(&batch.cursor, count, block).await?;
-            let (got, on_wire) = (entries.len(), wire_bytes(&entries));
-            self.peer.metrics.events_read.increment(got as u64);
-            if batch.add(entries, self.limits()) == Progress::Stuck {
-                let op = "read the change stream";
-                let what = "entries came that were not asked for";
-                return Err(RemoteError::Nonsense { op, what }.into());
-            }
-            // What was compressed counts as what it is: the next read should bring no more than is taken in at once.
-            let bytes = on_wire.max(batch.entry_bytes().saturating_mul(got));
-            let is_more = pace.on_read(count, got, bytes) || batch.is_full();
-            self.peer.memory.lock().is_catching_up = is_more;
-            if !is_more || batch.is_full() {
-                return Ok(batch);
-            }
-        }
-    }
-
-    async fn read(
-        &self,
-        cursor: &Cursor,
-        count: usize,
-        block: Duration,
-    ) -> Result<Vec<Entry>, RepairError> {
-        let env = &self.peer.node.env;
-        let begun = env.monotonic();
-        let entries = self
-            .remote(self.peer.remote.tail(cursor.at, count, block))
-            .await?;
-        self.peer.on_answer();
-        if block == Duration::ZERO {
-            let took = env.monotonic().saturating_sub(begun);
-            let limit_ms = self.settings.slo.max_stream_read_latency_ms;
-            self.peer
-                .check_slo("reading the change stream", took, limit_ms);
-        }
-        Ok(entries)
     }
 
     /// Applies a batch, then moves the cursor: in this order, or a crash between would lose it.

@@ -8,23 +8,20 @@ use redis::cmd;
 use sync_engine::BackendUrl;
 use sync_engine::cdc::keys::SpecialKeys;
 use sync_engine::cdc::stream_id::StreamId;
+use sync_engine::env::SharedEnv;
+use sync_engine::limits::PLAIN_REPLY_BYTES_MAX;
 use sync_engine::link::{RedisLink, RedisTimeouts};
 
 use super::parts::{part_fields, question};
 use super::{Mailbox, Post};
 use crate::config::ConfigError;
-use crate::limits::{PARTS_KEPT, PEER_PATIENCE};
-use crate::peer::RemoteError;
-use crate::peer::redis::{read_stream, reply, send, xread};
-
-/// Questions read at once.
-const QUESTIONS_READ: usize = 16;
-
-/// Longest wait for a question on the server; a silent network shows [`PEER_PATIENCE`] later.
-const WAIT_MAX: Duration = Duration::from_secs(5);
+use crate::limits::{PARTS_KEPT, PEER_PATIENCE, QUESTIONS_READ, QUESTIONS_REPLY_BYTES_MAX};
+use crate::peer::redis::commands::{BLOCK_MAX, newest, read_stream, send, xread};
+use crate::peer::{Entry, RemoteError};
 
 /// [`Mailbox`] on one Redis.
 pub struct RedisMailbox {
+    /// For questions alone: anybody who reaches the server may put there what is too large to be read.
     reads: RedisLink,
     commands: RedisLink,
     keys: SpecialKeys,
@@ -35,38 +32,65 @@ impl RedisMailbox {
     ///
     /// # Errors
     /// A URL that cannot be one of a Redis.
-    pub fn new(url: &BackendUrl, redis_prefix: Option<&str>) -> Result<Self, ConfigError> {
-        let link = |response| {
-            let connect = PEER_PATIENCE;
-            RedisLink::new(url, RedisTimeouts { connect, response })
+    pub fn new(
+        url: &BackendUrl,
+        redis_prefix: Option<&str>,
+        env: SharedEnv,
+    ) -> Result<Self, ConfigError> {
+        let link = |response, reply_bytes_max| {
+            let timeouts = RedisTimeouts {
+                connect: PEER_PATIENCE,
+                response,
+            };
+            RedisLink::new(url, timeouts, reply_bytes_max, env.clone())
                 .map_err(|error| ConfigError::new(error.field, error.found, error.expected))
         };
         Ok(Self {
-            reads: link(WAIT_MAX + PEER_PATIENCE)?,
-            commands: link(PEER_PATIENCE)?,
+            reads: link(BLOCK_MAX + PEER_PATIENCE, QUESTIONS_REPLY_BYTES_MAX)?,
+            commands: link(PEER_PATIENCE, PLAIN_REPLY_BYTES_MAX)?,
             keys: SpecialKeys::new(redis_prefix),
         })
+    }
+}
+
+impl RedisMailbox {
+    async fn read(
+        &self,
+        after: StreamId,
+        count: usize,
+        wait: Duration,
+    ) -> Result<Vec<Entry>, RemoteError> {
+        let read = xread(&self.keys.sync_requests(), after, count, wait);
+        read_stream(&self.reads, "read the questions", read).await
     }
 }
 
 #[async_trait]
 impl Mailbox for RedisMailbox {
     async fn end(&self) -> Result<StreamId, RemoteError> {
-        let op = "look at the questions";
-        let mut last = cmd("XREVRANGE");
-        last.arg(self.keys.sync_requests());
-        last.arg("+").arg("-").arg("COUNT").arg(1);
-        let reply = send(&self.commands, op, [last]).await?.pop();
-        let entries = reply.and_then(|reply| reply::entries(reply, 1));
-        let what = "the reply is not a list of entries";
-        let entries = entries.ok_or(RemoteError::Nonsense { op, what })?;
-        Ok(entries.last().map_or(StreamId::MIN, |entry| entry.id))
+        let key = self.keys.sync_requests();
+        let last = newest(&self.reads, "look at the questions", &key).await?;
+        Ok(last.map_or(StreamId::MIN, |entry| entry.id))
     }
 
     async fn next(&self, after: StreamId, wait: Duration) -> Result<Post, RemoteError> {
-        let key = self.keys.sync_requests();
-        let read = xread(&key, after, QUESTIONS_READ, wait.min(WAIT_MAX));
-        let entries = read_stream(&self.reads, "read the questions", read).await?;
+        let entries = match self.read(after, QUESTIONS_READ, wait).await {
+            // One of them, or all together: those that can be read one by one are.
+            Err(RemoteError::TooLarge { .. }) => self.read(after, 1, wait).await,
+            read => read,
+        };
+        let entries = match entries {
+            Err(RemoteError::TooLarge {
+                first: Some(id), ..
+            }) if id > after => {
+                return Ok(Post {
+                    malformed: 1,
+                    next: Some(id),
+                    ..Post::default()
+                });
+            }
+            read => read?,
+        };
         let mut post = Post {
             next: entries.last().map(|entry| entry.id),
             ..Post::default()

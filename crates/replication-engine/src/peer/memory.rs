@@ -185,7 +185,6 @@ impl Remote for MemoryRemote {
         let port = self.port("look at the change stream")?;
         let newest = port.log.range(StreamId::MIN, StreamId::MAX, 1, true);
         Ok(StreamState {
-            first: port.log.first_id(),
             newest: newest.into_iter().next().map(|(id, fields)| Entry {
                 id,
                 fields: fields.to_vec(),

@@ -1,6 +1,9 @@
 //! A peer behind its Redis, or behind its own Redis-protocol port: the two look the same from here.
 //!
-//! Three connections: one for reads of the change stream that block, one for waiting for answers, one for everything else.
+//! Three connections: one for the change stream, whose reads block, one for waiting for answers, one for everything else.
+//! Each has a bound on the bytes of one reply, as a peer may send what it likes.
+
+pub(crate) mod commands;
 
 pub(crate) mod reply;
 
@@ -9,72 +12,79 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis::{Cmd, Pipeline, Value, cmd};
+use redis::{Value, cmd};
 use sync_engine::cdc::keys::SpecialKeys;
 use sync_engine::cdc::stream_id::StreamId;
 use sync_engine::env::SharedEnv;
-use sync_engine::link::{LinkError, RedisLink, RedisTimeouts};
+use sync_engine::limits::PLAIN_REPLY_BYTES_MAX;
+use sync_engine::link::{RedisLink, RedisTimeouts};
 use tokio::sync::Mutex;
 
+use self::commands::{BLOCK_MAX, newest, read_stream, send, xread};
 use super::remote::{Dialler, Entry, Remote, RemoteError, StreamState};
 use crate::config::{ConfigError, PeerConfig};
-use crate::limits::{ASK_PATIENCE, PEER_PATIENCE, QUESTIONS_KEPT};
+use crate::limits::{
+    ASK_PATIENCE, PARTS_READ, PARTS_REPLY_BYTES_MAX, PEER_PATIENCE, QUESTIONS_KEPT,
+    answer_bytes_max, tail_reply_bytes_max,
+};
 use crate::mailbox::parts::Assembly;
 
-/// Longest that one read blocks on the server; a silent network shows [`PEER_PATIENCE`] later.
-const BLOCK_MAX: Duration = Duration::from_secs(5);
-/// Parts of answers read at once.
-const PARTS_READ: usize = 8;
+/// Says the largest payload that the local store takes, in bytes: it may change.
+pub type PayloadBound = Arc<dyn Fn() -> usize + Send + Sync>;
 
 /// Makes remotes over the Redis protocol.
 pub struct RedisPeers {
     local_node_id: String,
     env: SharedEnv,
-    answer_bytes_max: usize,
+    payload_bytes_max: PayloadBound,
 }
 
 impl RedisPeers {
-    /// For the node of this id. Answers over `answer_bytes_max` are refused.
-    pub fn new(local_node_id: &str, answer_bytes_max: usize, env: SharedEnv) -> Self {
+    /// For the node of this id. How much of a reply and of an answer is read follows from the largest payload.
+    pub fn new(local_node_id: &str, payload_bytes_max: PayloadBound, env: SharedEnv) -> Self {
         Self {
             local_node_id: local_node_id.to_owned(),
             env,
-            answer_bytes_max,
+            payload_bytes_max,
         }
     }
 }
 
 impl Dialler for RedisPeers {
     fn remote(&self, peer: &PeerConfig) -> Result<Arc<dyn Remote>, ConfigError> {
-        let link = |response| {
+        let link = |response, reply_bytes_max| {
             let timeouts = RedisTimeouts {
                 connect: PEER_PATIENCE,
                 response,
             };
-            RedisLink::new(&peer.redis_url, timeouts).map_err(|error| ConfigError {
+            let link = RedisLink::new(&peer.redis_url, timeouts, reply_bytes_max, self.env.clone());
+            link.map_err(|error| ConfigError {
                 field: format!("peers[{}].{}", peer.node_id, error.field),
                 found: error.found,
                 expected: error.expected,
             })
         };
+        let blocking = BLOCK_MAX + PEER_PATIENCE;
+        let tail_bytes_max = tail_reply_bytes_max((self.payload_bytes_max)());
         let keys = SpecialKeys::new(peer.redis_prefix.as_deref());
         Ok(Arc::new(RedisRemote {
-            reads: link(BLOCK_MAX + PEER_PATIENCE)?,
-            answers: link(BLOCK_MAX + PEER_PATIENCE)?,
-            commands: link(PEER_PATIENCE)?,
+            reads: link(blocking, tail_bytes_max)?,
+            answers: link(blocking, PARTS_REPLY_BYTES_MAX)?,
+            commands: link(PEER_PATIENCE, PLAIN_REPLY_BYTES_MAX)?,
             cdc: keys.cdc(),
             root: keys.merkle_root(),
             questions: keys.sync_requests(),
             responses: keys.sync_responses(&self.local_node_id),
             local_node_id: self.local_node_id.clone(),
             env: self.env.clone(),
-            answer_bytes_max: self.answer_bytes_max,
+            payload_bytes_max: self.payload_bytes_max.clone(),
             asking: Mutex::new(()),
         }))
     }
 }
 
 struct RedisRemote {
+    /// For the change stream alone, so that a reply that is too large takes nothing else with it.
     reads: RedisLink,
     answers: RedisLink,
     commands: RedisLink,
@@ -84,55 +94,9 @@ struct RedisRemote {
     responses: String,
     local_node_id: String,
     env: SharedEnv,
-    answer_bytes_max: usize,
+    payload_bytes_max: PayloadBound,
     /// One question at a time: all answers come on one stream.
     asking: Mutex<()>,
-}
-
-fn unavailable(op: &'static str) -> impl Fn(LinkError) -> RemoteError {
-    move |error| RemoteError::Unavailable {
-        op,
-        source: Box::new(error),
-    }
-}
-
-/// Sends commands, and gives their replies; an error reply is an error.
-pub(crate) async fn send(
-    link: &RedisLink,
-    op: &'static str,
-    cmds: impl IntoIterator<Item = Cmd>,
-) -> Result<Vec<Value>, RemoteError> {
-    let mut pipeline = Pipeline::new();
-    for cmd in cmds {
-        pipeline.add_command(cmd);
-    }
-    link.send_all(&pipeline).await.map_err(unavailable(op))
-}
-
-pub(crate) fn xread(key: &str, after: StreamId, count: usize, block: Duration) -> Cmd {
-    let mut read = cmd("XREAD");
-    read.arg("COUNT").arg(count);
-    if block > Duration::ZERO {
-        // `BLOCK 0` would be for ever.
-        let ms = u64::try_from(block.min(BLOCK_MAX).as_millis()).unwrap_or(1);
-        read.arg("BLOCK").arg(ms.max(1));
-    }
-    read.arg("STREAMS").arg(key).arg(after.to_string());
-    read
-}
-
-/// The entries of one stream out of the reply to one XREAD.
-pub(crate) async fn read_stream(
-    link: &RedisLink,
-    op: &'static str,
-    read: Cmd,
-) -> Result<Vec<Entry>, RemoteError> {
-    let replies = send(link, op, [read]).await?;
-    let entries = replies.into_iter().next().and_then(reply::xread);
-    entries.ok_or(RemoteError::Nonsense {
-        op,
-        what: "the reply is not that of XREAD",
-    })
 }
 
 impl RedisRemote {
@@ -146,14 +110,31 @@ impl RedisRemote {
         send(&self.commands, "ask", [add]).await.map(|_| ())
     }
 
+    /// The parts of answers that have come after this one. When they are more than parts can be, all are thrown away: what
+    /// cannot be read would be in the way of every later answer.
+    async fn read_parts(
+        &self,
+        op: &'static str,
+        after: StreamId,
+    ) -> Result<Vec<Entry>, RemoteError> {
+        let read = xread(&self.responses, after, PARTS_READ, BLOCK_MAX);
+        let parts = read_stream(&self.answers, op, read).await;
+        if let Err(RemoteError::TooLarge { .. }) = parts {
+            let mut delete = cmd("DEL");
+            delete.arg(&self.responses);
+            send(&self.commands, "throw answers away", [delete]).await?;
+        }
+        parts
+    }
+
     /// Waits for the answer to `id`. Everything read is deleted: what belongs to other questions was given up on.
     async fn take_answer(&self, id: u64) -> Result<Bytes, RemoteError> {
         let op = "await an answer";
-        let mut assembly = Assembly::new(id, self.answer_bytes_max);
+        let bytes_max = answer_bytes_max((self.payload_bytes_max)());
+        let mut assembly = Assembly::new(id, bytes_max);
         let mut after = StreamId::MIN;
         loop {
-            let read = xread(&self.responses, after, PARTS_READ, BLOCK_MAX);
-            let entries = read_stream(&self.answers, op, read).await?;
+            let entries = self.read_parts(op, after).await?;
             let Some(last) = entries.last() else {
                 continue;
             };
@@ -185,28 +166,15 @@ impl Remote for RedisRemote {
         count: usize,
         block: Duration,
     ) -> Result<Vec<Entry>, RemoteError> {
+        let bytes_max = tail_reply_bytes_max((self.payload_bytes_max)());
+        self.reads.set_reply_bytes_max(bytes_max);
         let read = xread(&self.cdc, after, count, block);
         read_stream(&self.reads, "read the change stream", read).await
     }
 
     async fn stream_state(&self) -> Result<StreamState, RemoteError> {
-        let op = "look at the change stream";
-        let end = |command, from, to| {
-            let mut range = cmd(command);
-            range.arg(&self.cdc).arg(from).arg(to).arg("COUNT").arg(1);
-            range
-        };
-        let ends = [end("XRANGE", "-", "+"), end("XREVRANGE", "+", "-")];
-        let replies = send(&self.commands, op, ends).await?;
-        let mut ends = replies.into_iter().map(|reply| reply::entries(reply, 1));
-        let (Some(Some(first)), Some(Some(newest))) = (ends.next(), ends.next()) else {
-            let what = "the reply is not a list of entries";
-            return Err(RemoteError::Nonsense { op, what });
-        };
-        Ok(StreamState {
-            first: first.first().map(|entry| entry.id),
-            newest: newest.into_iter().next(),
-        })
+        let newest = newest(&self.reads, "look at the change stream", &self.cdc).await?;
+        Ok(StreamState { newest })
     }
 
     async fn root(&self) -> Result<Option<String>, RemoteError> {

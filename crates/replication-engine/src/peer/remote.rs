@@ -19,12 +19,10 @@ pub struct Entry {
     pub fields: Fields,
 }
 
-/// The two ends of a peer's change stream.
+/// The end of a peer's change stream.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StreamState {
-    /// Id of the oldest entry; `None`: the stream is empty or absent.
-    pub first: Option<StreamId>,
-    /// The newest entry.
+    /// The newest entry; without fields when it is too large to be read. `None`: the stream is empty or absent.
     pub newest: Option<Entry>,
 }
 
@@ -54,6 +52,16 @@ pub enum RemoteError {
         /// How long was waited.
         limit: Duration,
     },
+    /// It began to say more than is read at once. The connection is another one from now on.
+    #[error("{op}: the reply is larger than {limit} bytes")]
+    TooLarge {
+        /// What was being done.
+        op: &'static str,
+        /// Most bytes of a reply.
+        limit: usize,
+        /// The id of the first entry of the reply, when it was one of entries.
+        first: Option<StreamId>,
+    },
     /// It said something that makes no sense.
     #[error("{op}: {what}")]
     Nonsense {
@@ -72,6 +80,10 @@ pub enum RemoteError {
 pub trait Remote: Send + Sync {
     /// The entries of the change stream after `after`, oldest first: at most `count`. Waits up to `block` for the first one;
     /// empty when none came.
+    ///
+    /// # Errors
+    /// [`RemoteError::TooLarge`] when the entries are too many bytes together: fewer may fit. Of one alone that is too large
+    /// the id is said, so that it can be stepped over.
     async fn tail(
         &self,
         after: StreamId,
@@ -79,7 +91,7 @@ pub trait Remote: Send + Sync {
         block: Duration,
     ) -> Result<Vec<Entry>, RemoteError>;
 
-    /// The two ends of the change stream.
+    /// The end of the change stream.
     async fn stream_state(&self) -> Result<StreamState, RemoteError>;
 
     /// The root of the tree that the peer has published last; `None`: never.

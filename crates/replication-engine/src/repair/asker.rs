@@ -8,13 +8,8 @@ use sync_engine::merkle::node::Aggregate;
 use super::question::{Answer, CodecError, Question, decode_answer, encode_question};
 use crate::engine::stop::Stop;
 use crate::error::RepairError;
-use crate::limits::{ANSWER_BYTES_AIM, ANSWER_OVERHEAD_MAX};
+use crate::limits::ANSWER_BYTES_AIM;
 use crate::peer::Remote;
-
-/// Most bytes of an answer to a node that takes payloads of this size.
-pub fn answer_bytes_max(payload_bytes_max: usize) -> usize {
-    payload_bytes_max + ANSWER_BYTES_AIM + ANSWER_OVERHEAD_MAX
-}
 
 /// Asks one peer; gives up when the engine stops.
 pub struct Asker<'a> {

@@ -19,6 +19,8 @@ pub enum Missed {
     NewEpoch,
     /// Numbers are missing.
     Gap,
+    /// An entry was too large to be read.
+    Oversize,
 }
 
 impl Missed {
@@ -29,6 +31,7 @@ impl Missed {
             Self::Reset => "reset",
             Self::NewEpoch => "new_epoch",
             Self::Gap => "gap",
+            Self::Oversize => "oversize",
         }
     }
 }
@@ -78,7 +81,7 @@ impl Cursor {
         missed
     }
 
-    /// Moves past an entry that is no event. If it was one once, the next number shows it.
+    /// Moves past an entry that is no event, or was not read. If it was one once, the next number shows it.
     pub fn pass_malformed(&mut self, id: StreamId) {
         self.at = self.at.max(id);
     }

@@ -11,8 +11,11 @@ pub struct Pace {
     count: usize,
     least: usize,
     most: usize,
-    /// Bytes of an average entry of the last read; `None` before the first.
-    entry_bytes: Option<usize>,
+    /// No read asks for more entries than this. A reply has a bound in bytes, and what it brings is not known before: so it
+    /// begins low, doubles with each full read, and begins anew after a reply that went over the bound.
+    trust: usize,
+    /// Bytes of an average entry of the last read; at first 1.
+    entry_bytes: usize,
     bucket: Option<Bucket>,
 }
 
@@ -50,19 +53,16 @@ impl Pace {
             count: settings.batch_size.clamp(least, most),
             least,
             most,
-            entry_bytes: None,
+            trust: READ_COUNT_FIRST,
+            entry_bytes: 1,
             bucket,
         }
     }
 
     /// How many entries to read now; if none, how long to wait first.
     pub fn next_count(&mut self, now: Duration) -> Result<usize, Duration> {
-        let by_bytes = match self.entry_bytes {
-            // Nothing is known of their sizes yet, and a reply is not bounded in bytes.
-            None => READ_COUNT_FIRST,
-            Some(bytes) => (READ_BYTES_AIM / bytes.max(1)).max(1),
-        };
-        let wanted = self.count.min(by_bytes);
+        let by_bytes = (READ_BYTES_AIM / self.entry_bytes).max(1);
+        let wanted = self.count.min(by_bytes).min(self.trust);
         let Some(bucket) = &mut self.bucket else {
             return Ok(wanted);
         };
@@ -81,9 +81,12 @@ impl Pace {
             bucket.tokens -= got as f64;
         }
         if let Some(mean) = bytes.checked_div(got) {
-            self.entry_bytes = Some(mean.max(1));
+            self.entry_bytes = mean.max(1);
         }
         let is_full = got >= asked;
+        if is_full {
+            self.trust = self.trust.saturating_mul(2).min(self.most);
+        }
         // Twice as many when the read was full, half when it was less than a quarter.
         if is_full {
             self.count = self.count.saturating_mul(2).min(self.most);
@@ -91,6 +94,11 @@ impl Pace {
             self.count = (self.count / 2).max(self.least);
         }
         is_full
+    }
+
+    /// A read of several entries would have brought too many bytes: their sizes are others than those of the last ones.
+    pub fn on_too_large(&mut self) {
+        self.trust = 1;
     }
 }
 
@@ -125,7 +133,10 @@ mod tests {
     #[test]
     fn without_adaptation_reads_have_the_set_size() {
         let mut pace = Pace::new(&settings(), Duration::ZERO);
-        pace.on_read(16, 16, 1600);
+        for count in [16, 32, 64] {
+            assert_eq!(pace.next_count(Duration::ZERO), Ok(count));
+            pace.on_read(count, count, count * 100);
+        }
         assert_eq!(pace.next_count(Duration::ZERO), Ok(100));
         pace.on_read(100, 0, 0);
         assert_eq!(pace.next_count(Duration::ZERO), Ok(100));
@@ -139,6 +150,31 @@ mod tests {
     }
 
     proptest! {
+        /// However the sizes lie, few replies go over the bound, and each entry is read.
+        #[test]
+        fn i8_runs_of_small_and_large_entries_are_read_with_little_waste(
+            runs in prop::collection::vec((1..3_000usize, prop::sample::select(vec![300, 10_000, 1 << 20, 16 << 20])), 1..8),
+        ) {
+            const BOUND: usize = 32 << 20;
+            let sizes: Vec<usize> = runs.iter().flat_map(|(count, size)| vec![*size; *count]).collect();
+            let mut pace = Pace::new(&HotPathSettings { batch_size: 1000, ..settings() }, Duration::ZERO);
+            let (mut at, mut wasted) = (0, 0);
+            while at < sizes.len() {
+                let asked = pace.next_count(Duration::ZERO).unwrap();
+                let next = &sizes[at..sizes.len().min(at + asked)];
+                let bytes: usize = next.iter().sum();
+                if bytes > BOUND {
+                    prop_assert!(asked > 1);
+                    pace.on_too_large();
+                    wasted += 1;
+                } else {
+                    pace.on_read(asked, next.len(), bytes);
+                    at += next.len();
+                }
+            }
+            prop_assert!(wasted <= 12 * runs.len(), "{} wasted for {:?}", wasted, runs);
+        }
+
         #[test]
         fn the_rate_is_kept(per_sec in 1..5_000u32, burst in 1..500u32) {
             let limited = HotPathSettings { rate_limit_enabled: true, rate_limit_per_sec: per_sec, rate_limit_burst: burst, ..settings() };

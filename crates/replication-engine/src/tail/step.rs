@@ -4,6 +4,7 @@ use sync_engine::cdc::codec::{Limits, decode};
 use sync_engine::cdc::event::Epoch;
 use sync_engine::cdc::stream_id::StreamId;
 use sync_engine::item::Stored;
+use sync_engine::link::VALUE_BYTES;
 
 use super::cursor::{Cursor, Missed};
 use super::rejected::{Rejected, excerpt};
@@ -87,6 +88,18 @@ impl Batch {
         }
     }
 
+    /// Passes over an entry that is too large to be read: so many bytes are read at the most.
+    pub fn pass_oversize(&mut self, id: StreamId, limit: usize) {
+        self.entries += 1;
+        self.cursor.pass_malformed(id);
+        self.missed = self.missed.or(Some(Missed::Oversize));
+        self.rejected.push(Rejected {
+            id: Some(id),
+            reason: format!("larger than the {limit} bytes that are read at once"),
+            excerpt: String::new(),
+        });
+    }
+
     /// Bytes that one of its entries stands for, on average.
     pub fn entry_bytes(&self) -> usize {
         self.bytes.checked_div(self.entries).unwrap_or(0)
@@ -98,10 +111,13 @@ impl Batch {
     }
 }
 
-/// Bytes of the entries' fields.
-pub fn wire_bytes(entries: &[Entry]) -> usize {
+/// What the entries took in the reply that brought them, as a link counts it.
+pub fn reply_bytes(entries: &[Entry]) -> usize {
+    // The entry, its id, the list of its fields.
+    let fixed = 3 * VALUE_BYTES * entries.len();
     let fields = entries.iter().flat_map(|entry| &entry.fields);
-    fields.map(|(name, value)| name.len() + value.len()).sum()
+    let fields = fields.map(|(name, value)| 2 * VALUE_BYTES + name.len() + value.len());
+    fixed + fields.sum::<usize>()
 }
 
 /// The newest event's number, where it can be read.
@@ -179,7 +195,7 @@ mod tests {
     #[test]
     fn i8_many_bytes_in_few_are_taken_in_a_portion_at_a_time() {
         let entries: Vec<Entry> = (1..=40).map(|ms| entry(ms, vec![0; 1 << 20])).collect();
-        assert!(wire_bytes(&entries) < 1 << 20);
+        assert!(reply_bytes(&entries) < 1 << 20);
         let (mut cursor, mut batches) = (Cursor::from_end(id(0), Some((Epoch(1), 0))), 0);
         while cursor.at < id(40) {
             let mut batch = Batch::new(cursor);
@@ -201,6 +217,16 @@ mod tests {
         );
         assert_eq!((batch.entries, batch.cursor.at), (0, id(9)));
         assert_eq!(batch.add(Vec::new(), LIMITS), Progress::Moved);
+    }
+
+    #[test]
+    fn i12_an_entry_that_cannot_be_read_is_passed_over_and_missed() {
+        let mut batch = Batch::new(Cursor::from_end(id(0), Some((Epoch(1), 0))));
+        batch.pass_oversize(id(1), 1000);
+        batch.add(vec![entry(2, vec![])], LIMITS);
+        assert_eq!((batch.entries, batch.cursor.at), (2, id(2)));
+        assert_eq!(batch.missed, Some(Missed::Oversize));
+        assert_eq!((batch.writes.len(), batch.rejected[0].id), (1, Some(id(1))));
     }
 
     proptest! {

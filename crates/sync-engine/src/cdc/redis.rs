@@ -11,6 +11,7 @@ use super::{ChangeLog, PublishError};
 use crate::config::{BackendUrl, ConfigError};
 use crate::env::SharedEnv;
 use crate::item::Stored;
+use crate::limits::PLAIN_REPLY_BYTES_MAX;
 use crate::link::{LinkError, RedisLink, RedisTimeouts};
 
 /// Most entries of one transaction.
@@ -62,7 +63,7 @@ impl RedisLog {
     ) -> Result<Self, ConfigError> {
         let keys = SpecialKeys::new(redis_prefix);
         Ok(Self {
-            link: RedisLink::new(url, timeouts)?,
+            link: RedisLink::new(url, timeouts, PLAIN_REPLY_BYTES_MAX, env.clone())?,
             stream_key: keys.cdc(),
             root_key: keys.merkle_root(),
             entries_max,

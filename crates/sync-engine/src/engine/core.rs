@@ -217,6 +217,7 @@ impl Core {
         self.queue.set_limits(batch_limits(&config));
         self.budget.set_limit(config.dirty_bytes_max());
         self.log_budget.set_limit(log_limit(&config));
+        self.cache.set_payload_bytes_max(config.max_payload_bytes);
         *self.live.write() = Arc::new(config);
     }
 

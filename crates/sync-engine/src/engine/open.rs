@@ -144,7 +144,9 @@ impl SyncEngine {
                 Ok(Arc::new(RedisCache::new(
                     url,
                     prefix,
+                    config.max_payload_bytes,
                     redis_timeouts(config),
+                    self.parts.env.clone(),
                 )?))
             }
         }

@@ -81,6 +81,10 @@ impl CacheStore for GuardedCache {
         self.inner.life()
     }
 
+    fn set_payload_bytes_max(&self, payload_bytes_max: usize) {
+        self.inner.set_payload_bytes_max(payload_bytes_max);
+    }
+
     fn is_configured(&self) -> bool {
         self.inner.is_configured()
     }

@@ -116,6 +116,9 @@ pub trait CacheStore: Send + Sync {
         None
     }
 
+    /// The settings allow payloads of this size from now on. Records of larger ones that were allowed before stay readable.
+    fn set_payload_bytes_max(&self, _payload_bytes_max: usize) {}
+
     /// Whether there is a cache at all. Decides routing, not correctness.
     fn is_configured(&self) -> bool;
 }

@@ -5,6 +5,7 @@ use bytes::{BufMut, Bytes};
 use super::{Generation, Lookup};
 use crate::item::Stored;
 use crate::item::codec::{self, EnvelopeError, STAMP_AT};
+use crate::limits::ENVELOPE_OVERHEAD_MAX;
 
 /// Bytes of the generation.
 const GENERATION_LEN: usize = 4;
@@ -26,8 +27,22 @@ pub(super) fn encode(generation: Generation, stored: &Stored) -> Vec<u8> {
     out
 }
 
+/// Longest record of a payload of at most so many bytes.
+pub(super) fn bytes_max(payload_bytes_max: usize) -> usize {
+    payload_bytes_max.saturating_add(GENERATION_LEN + ENVELOPE_OVERHEAD_MAX)
+}
+
+/// What was read of a value, up to the first byte that no record has.
+pub(super) fn lookup(bytes: Bytes, bytes_max: usize) -> Lookup {
+    match bytes.len() {
+        0 => Lookup::Absent,
+        len if len > bytes_max => Lookup::Garbage(EnvelopeError::Malformed { field: "length" }),
+        _ => decode(bytes),
+    }
+}
+
 /// Reads a record. The payload is a slice of `bytes`.
-pub(super) fn decode(mut bytes: Bytes) -> Lookup {
+fn decode(mut bytes: Bytes) -> Lookup {
     let Some(generation) = bytes.first_chunk::<GENERATION_LEN>().copied() else {
         return Lookup::Garbage(EnvelopeError::Truncated {
             field: "generation",

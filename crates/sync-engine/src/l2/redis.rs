@@ -2,18 +2,20 @@
 
 mod relief;
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use redis::{Pipeline, Value};
 
 use super::keys::ItemKeys;
-use super::record::{self, HEADER_LEN};
+use super::record::{self, HEADER_LEN, bytes_max};
 use super::script::PutScript;
 use super::{CacheError, CacheStore, CacheWrite, Generation, Lookup, Relief};
 use crate::config::{BackendUrl, ConfigError};
+use crate::env::SharedEnv;
 use crate::item::key::Key;
+use crate::limits::PLAIN_REPLY_BYTES_MAX;
 use crate::link::{LinkError, RedisLink, RedisTimeouts};
 
 /// Most keys of one command that takes many.
@@ -24,8 +26,12 @@ const KEYS_MAX: usize = 200;
 /// Each record stands under `redis_prefix` + the item's key as a string: the generation (4 bytes, big-endian), then the
 /// envelope. Writes are conditional, in a script. The first request connects; after a failure the next one does.
 /// An item whose Redis key is that of the change stream (or its like) is never cached.
+///
+/// Of a value that is longer than any record only so much is read as shows that.
 pub struct RedisCache {
     link: RedisLink,
+    /// Longest record there may be.
+    record_bytes_max: AtomicUsize,
     keys: ItemKeys,
     script: PutScript,
     /// How far the walk over the server's keys has come: its cursor.
@@ -33,14 +39,19 @@ pub struct RedisCache {
 }
 
 impl RedisCache {
-    /// A cache on this server. Does not connect; fails only when the URL cannot be one of a Redis.
+    /// A cache on this server, for payloads of at most `payload_bytes_max` bytes. Does not connect; fails only when the URL
+    /// cannot be one of a Redis.
     pub fn new(
         url: &BackendUrl,
         redis_prefix: Option<&str>,
+        payload_bytes_max: usize,
         timeouts: RedisTimeouts,
+        env: SharedEnv,
     ) -> Result<Self, ConfigError> {
+        let record_bytes_max = bytes_max(payload_bytes_max);
         Ok(Self {
-            link: RedisLink::new(url, timeouts)?,
+            link: RedisLink::new(url, timeouts, reply_bytes_max(record_bytes_max), env)?,
+            record_bytes_max: AtomicUsize::new(record_bytes_max),
             keys: ItemKeys::new(redis_prefix),
             script: PutScript::new(),
             walked: AtomicU64::new(0),
@@ -51,6 +62,27 @@ impl RedisCache {
     fn names(&self, keys: &[Key]) -> (Vec<usize>, Vec<Vec<u8>>) {
         let named = |(at, key)| Some((at, self.keys.of(key)?));
         keys.iter().enumerate().filter_map(named).unzip()
+    }
+
+    /// The bytes of each key's value up to this place, itself included; empty: there is none.
+    async fn get_ranges(&self, names: &[Vec<u8>], end: usize) -> Result<Vec<Value>, LinkError> {
+        let mut pipeline = Pipeline::with_capacity(names.len());
+        for name in names {
+            let range = pipeline.cmd("GETRANGE").arg(name.as_slice());
+            range.arg(0).arg(end);
+        }
+        self.link.send(&pipeline).await
+    }
+
+    /// What a `GETRANGE` gave. A key of another type is an error reply to its own command, and no record.
+    fn bytes_of(&self, answer: Value) -> Result<Bytes, LinkError> {
+        match answer {
+            Value::BulkString(bytes) => Ok(bytes.into()),
+            Value::ServerError(error) if error.code() != "WRONGTYPE" => {
+                Err(self.link.refusal(error))
+            }
+            _ => Ok(Bytes::new()),
+        }
     }
 
     /// Sends the script calls; the server answers each. A server that does not know the script is told, once.
@@ -96,34 +128,24 @@ fn failed(op: &'static str) -> impl Fn(LinkError) -> CacheError {
     }
 }
 
-fn lookup(value: Value) -> Lookup {
-    match value {
-        Value::BulkString(bytes) => record::decode(Bytes::from(bytes)),
-        // MGET answers nil for a key of another type, too.
-        _ => Lookup::Absent,
-    }
+fn reply_bytes_max(record_bytes_max: usize) -> usize {
+    record_bytes_max.saturating_add(PLAIN_REPLY_BYTES_MAX)
 }
 
 #[async_trait]
 impl CacheStore for RedisCache {
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Lookup>, CacheError> {
+        let op = "reading from the cache";
         let (places, names) = self.names(keys);
-        let mut pipeline = Pipeline::new();
-        for chunk in names.chunks(KEYS_MAX) {
-            pipeline.cmd("MGET").arg(chunk);
-        }
-        let answers = self.link.send_all(&pipeline).await;
-        let values = answers
-            .map_err(failed("reading from the cache"))?
-            .into_iter()
-            .flat_map(|answer| match answer {
-                Value::Array(values) => values,
-                other => vec![other],
-            });
+        let record_bytes_max = self.record_bytes_max.load(Ordering::Relaxed);
+        // One byte more than a record may have shows that it is none. (`GETRANGE` counts from 0, its end included.)
+        let answers = self.get_ranges(&names, record_bytes_max).await;
+        let answers = answers.map_err(failed(op))?;
         let mut found: Vec<Lookup> = keys.iter().map(|_| Lookup::Absent).collect();
-        for (place, value) in places.into_iter().zip(values) {
+        for (place, answer) in places.into_iter().zip(answers) {
+            let bytes = self.bytes_of(answer).map_err(failed(op))?;
             if let Some(slot) = found.get_mut(place) {
-                *slot = lookup(value);
+                *slot = record::lookup(bytes, record_bytes_max);
             }
         }
         Ok(found)
@@ -157,30 +179,15 @@ impl CacheStore for RedisCache {
     }
 
     async fn exist_many(&self, keys: &[Key]) -> Result<Vec<bool>, CacheError> {
+        let op = "asking the cache";
         let (places, names) = self.names(keys);
-        let mut pipeline = Pipeline::with_capacity(names.len());
-        for name in &names {
-            pipeline
-                .cmd("GETRANGE")
-                .arg(name.as_slice())
-                .arg(0)
-                .arg(HEADER_LEN - 1);
-        }
-        // A key of another type is an error reply to its own command, and no record.
-        let answers = self.link.send(&pipeline).await;
-        let answers = answers.map_err(failed("asking the cache"))?;
+        let answers = self.get_ranges(&names, HEADER_LEN - 1).await;
+        let answers = answers.map_err(failed(op))?;
         let mut exist = vec![false; keys.len()];
         for (place, answer) in places.into_iter().zip(answers) {
-            let is_item = match answer {
-                Value::BulkString(header) => record::is_item(&header),
-                Value::ServerError(error) if error.code() == "WRONGTYPE" => false,
-                Value::ServerError(error) => {
-                    return Err(failed("asking the cache")(self.link.refusal(error)));
-                }
-                _ => false,
-            };
+            let header = self.bytes_of(answer).map_err(failed(op))?;
             if let Some(slot) = exist.get_mut(place) {
-                *slot = is_item;
+                *slot = record::is_item(&header);
             }
         }
         Ok(exist)
@@ -201,6 +208,15 @@ impl CacheStore for RedisCache {
 
     fn life(&self) -> Option<std::sync::Arc<str>> {
         self.link.life()
+    }
+
+    fn set_payload_bytes_max(&self, payload_bytes_max: usize) {
+        let bytes = bytes_max(payload_bytes_max);
+        let bytes = self
+            .record_bytes_max
+            .fetch_max(bytes, Ordering::Relaxed)
+            .max(bytes);
+        self.link.set_reply_bytes_max(reply_bytes_max(bytes));
     }
 
     fn is_configured(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use redis::Value;
+use sync_engine::cdc::stream_id::StreamId;
 
 use super::Entry;
 
@@ -25,6 +26,28 @@ pub(crate) fn entries(reply: Value, most: usize) -> Option<Vec<Entry>> {
         return None;
     };
     list.into_iter().take(most).map(entry).collect()
+}
+
+/// The id of the first entry, out of how the reply of XREAD or XRANGE begins: whatever follows was too large to be read. No
+/// stream of ours has a name that could be an id.
+pub(crate) fn first_id(head: &[u8]) -> Option<StreamId> {
+    let mut rest = head;
+    loop {
+        let end = rest.windows(2).position(|pair| pair == b"\r\n")?;
+        let (line, after) = (rest.get(..end)?, rest.get(end + 2..)?);
+        match line.split_first()? {
+            (b'*' | b'%', _) => rest = after,
+            (b'$', length) => {
+                let length: usize = std::str::from_utf8(length).ok()?.parse().ok()?;
+                let text = std::str::from_utf8(after.get(..length)?).ok()?;
+                if let Ok(id) = text.parse() {
+                    return Some(id);
+                }
+                rest = after.get(length.checked_add(2)?..)?;
+            }
+            _ => return None,
+        }
+    }
 }
 
 fn entry(value: Value) -> Option<Entry> {
@@ -70,6 +93,37 @@ mod tests {
 
     fn bulk(text: &str) -> Value {
         Value::BulkString(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn the_first_id_is_found_in_the_head_of_a_reply() {
+        let id = Some(StreamId { ms: 17, seq: 3 });
+        let entry = "*2\r\n$4\r\n17-3\r\n*2\r\n$4\r\ndata\r\n$99999999\r\nxxx";
+        for before in [
+            "*1\r\n*2\r\n$5\r\np:cdc\r\n*9\r\n",
+            "%1\r\n$5\r\np:cdc\r\n*9\r\n",
+            "*1\r\n",
+        ] {
+            assert_eq!(first_id(format!("{before}{entry}").as_bytes()), id);
+        }
+        for none in [
+            "",
+            "*",
+            "$99999999\r\nxxx",
+            "$18446744073709551615\r\n17-3\r\n",
+            "+17-3\r\n",
+            "*99999999\r\n",
+            "*1\r\n*2\r\n$5\r\np:cdc\r\n*9\r\n*2\r\n$40\r\n17-3\r\n",
+        ] {
+            assert_eq!(first_id(none.as_bytes()), None, "{none}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_head_has_an_id_or_none(head: Vec<u8>) {
+            first_id(&head);
+        }
     }
 
     #[test]

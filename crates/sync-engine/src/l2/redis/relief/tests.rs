@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use redis::{Connection, cmd};
 use testbed::RedisServer;
 
-use super::super::tests::{PATIENT, item, item_at, stamp, tombstone};
+use super::super::tests::{PATIENT, cache_with, item, item_at, stamp, tombstone};
 use super::*;
 use crate::item::Stored;
 use crate::item::options::{CacheTtl, SubmitOptions};
@@ -19,7 +19,7 @@ fn server(args: &[&str]) -> (RedisServer, Connection) {
 }
 
 fn cache(server: &RedisServer, prefix: Option<&str>) -> RedisCache {
-    RedisCache::new(&server.url().into(), prefix, PATIENT).unwrap()
+    cache_with(server, prefix, PATIENT)
 }
 
 fn with(options: SubmitOptions, key: &str) -> CacheWrite {
