@@ -4,8 +4,6 @@
 
 pub mod question;
 
-mod wire;
-
 pub mod schedule;
 
 pub mod step;
