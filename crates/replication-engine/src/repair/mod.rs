@@ -14,4 +14,6 @@ pub mod asker;
 
 pub mod cycle;
 
+pub mod effort;
+
 pub mod bootstrap;

@@ -1,7 +1,10 @@
 //! Nodes of a mesh in one process: real engines, streams in memory.
 #![allow(dead_code, clippy::disallowed_methods)] // each test file uses its part; tests live in real time
 
+pub mod clock;
 pub mod faults;
+pub mod liar;
+pub mod watched;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -148,6 +151,17 @@ impl Node {
         }
         self.engine.shutdown().await;
     }
+}
+
+/// Nodes of these ids, each with all the others as its peers; none replicates yet.
+pub async fn mesh(ids: &[&str], stream_max: usize) -> Vec<Node> {
+    let mesh = MemoryMesh::default();
+    let mut nodes = Vec::new();
+    for id in ids {
+        let peers: Vec<&str> = ids.iter().copied().filter(|peer| peer != id).collect();
+        nodes.push(Node::start(&mesh, id, &peers, stream_max).await);
+    }
+    nodes
 }
 
 /// Waits until `done` says so.
