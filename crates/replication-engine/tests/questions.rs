@@ -5,13 +5,16 @@ mod common;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use common::clock::WrongClock;
 use common::{Node, converge};
 use replication_engine::PeerConfig;
 use replication_engine::apply::SyncEngineRef;
-use replication_engine::peer::memory::MemoryMesh;
+use replication_engine::limits::{ANSWERS_KEPT, ASKERS_MAX};
+use replication_engine::peer::memory::{MemoryMesh, MemoryPort};
 use replication_engine::repair::answer::answer;
 use replication_engine::repair::question::{Question, decode_answer, encode_question};
 
@@ -95,4 +98,41 @@ async fn a_peer_is_answered_however_many_others_have_asked() {
     }
     b.replicate().await;
     converge(&[&a, &b], 10).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i12_an_asker_that_is_no_peer_is_answered_again_after_a_flood_of_names() {
+    let mesh = MemoryMesh::default();
+    let clock = Arc::new(WrongClock::default());
+    let mut a = Node::start_with(&mesh, "a", &[], 5, clock.clone()).await;
+    a.replicate().await;
+    let config = PeerConfig::for_testing("a", common::url("a"));
+    let ask = async |from: &str| {
+        let asker = mesh.dialler(from).remote(&config).unwrap();
+        let asked = asker.ask(Bytes::from_static(b"?"));
+        let answered = tokio::time::timeout(Duration::from_millis(500), asked).await;
+        answered.is_ok_and(|answer| answer.is_ok())
+    };
+    for n in 0..ASKERS_MAX {
+        assert!(ask(&format!("x{n}")).await);
+    }
+    assert!(!ask("late").await, "there is room for so many streams");
+    assert!(ask("x7").await);
+    clock.skip(ANSWERS_KEPT);
+    assert!(ask("late").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_are_answered_though_the_servers_clock_is_behind() {
+    let mesh = MemoryMesh::default();
+    let mut a = Node::start(&mesh, "a", &[], 5).await;
+    let behind = Arc::new(WrongClock::ahead(-3_600_000));
+    a.port = MemoryPort::new(a.log.clone(), behind);
+    mesh.add(&common::url("a"), a.port.clone());
+    a.replicate().await;
+    let config = PeerConfig::for_testing("a", common::url("a"));
+    let asker = mesh.dialler("b").remote(&config).unwrap();
+    let asked = asker.ask(encode_question(&Question::Root));
+    let answered = tokio::time::timeout(Duration::from_secs(5), asked).await;
+    answered.expect("an answer").unwrap();
 }

@@ -4,9 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use replication_engine::limits::ANSWERS_KEPT;
+use replication_engine::mailbox::{Mailbox, RedisMailbox};
 use replication_engine::repair::cycle::Outcome;
 use replication_engine::{PeerConfig, ReplicationConfig, ReplicationEngine};
-use sync_engine::{SyncEngine, SyncEngineConfig, SyncItem};
+use sync_engine::cdc::keys::SpecialKeys;
+use sync_engine::link::{RedisLink, RedisTimeouts};
+use sync_engine::{BackendUrl, SyncEngine, SyncEngineConfig, SyncItem};
 use tempfile::TempDir;
 use testbed::{FaultyProxy, RedisServer};
 use tokio::sync::watch;
@@ -274,4 +278,28 @@ async fn the_quick_start_runs_as_written() {
     assert!(engine.run_cold_path(Some("nobody")).is_err());
     assert!(!engine.health_check().is_healthy());
     engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i8_answers_that_nobody_fetches_expire() {
+    let server = RedisServer::start().unwrap();
+    let url = BackendUrl::from(server.url());
+    let mailbox = RedisMailbox::new(&url, None).unwrap();
+    let parts = vec!["one".into(), "two".into()];
+    mailbox.answer("uk.invented", 7, 1, parts).await.unwrap();
+    let timeouts = RedisTimeouts {
+        connect: Duration::from_secs(5),
+        response: Duration::from_secs(5),
+    };
+    let link = RedisLink::new(&url, timeouts).unwrap();
+    let mut ask = redis::Pipeline::new();
+    let key = SpecialKeys::new(None).sync_responses("uk.invented");
+    ask.cmd("XLEN").arg(&key).cmd("PTTL").arg(&key);
+    let found = link.send_all(&ask).await.unwrap();
+    let kept_ms = ANSWERS_KEPT.as_millis() as i64;
+    assert_eq!(found[0], redis::Value::Int(2));
+    assert!(
+        matches!(found[1], redis::Value::Int(ms) if (1..=kept_ms).contains(&ms)),
+        "{found:?}"
+    );
 }

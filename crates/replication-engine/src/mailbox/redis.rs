@@ -13,7 +13,7 @@ use sync_engine::link::{RedisLink, RedisTimeouts};
 use super::parts::{part_fields, question};
 use super::{Mailbox, Post};
 use crate::config::ConfigError;
-use crate::limits::{PARTS_KEPT, PEER_PATIENCE};
+use crate::limits::{ANSWERS_KEPT, PARTS_KEPT, PEER_PATIENCE};
 use crate::peer::RemoteError;
 use crate::peer::redis::{read_stream, reply, send, xread};
 
@@ -100,7 +100,10 @@ impl Mailbox for RedisMailbox {
             for (name, value) in part_fields(id, by, part, n, data) {
                 add.arg(&name[..]).arg(&value[..]);
             }
-            send(&self.commands, "answer", [add]).await?;
+            // Whoever asked may never come for it, and may have been invented.
+            let mut expire = cmd("PEXPIRE");
+            expire.arg(&key).arg(ANSWERS_KEPT.as_millis() as u64);
+            send(&self.commands, "answer", [add, expire]).await?;
         }
         Ok(())
     }
