@@ -48,7 +48,8 @@ async fn i11_a_cursor_past_the_end_of_the_stream_begins_anew() {
     // As after the peer has lost its Redis: what we know is longer than what there is.
     let mut last = nodes[0].log.last_id();
     last.ms += 3_600_000;
-    let kept = Cursor::from_end(last, None);
+    let stream = nodes[1].config.peers[0].stream();
+    let kept = Cursor::from_end(&stream, last, None);
     nodes[1].cursors.save_cursor("a", &kept).await.unwrap();
     nodes[1].config.settings.cold_path.enabled = false;
     nodes[1].replicate().await;
