@@ -355,13 +355,10 @@ pub fn decode_record(bytes: Bytes) -> Result<Stored, RecordError> {
     }
 }
 
-/// The place behind a page of records: the key of the last one that can be read, whatever else it is worth. Where all are
-/// damaged, what seems to be a key: should it be damaged, too, then a comparison finds what was passed over. `None`: nothing
-/// in the page even seems to be one.
+/// The place behind a page of records: the last key in it, whatever else the record is worth. Should the key be damaged,
+/// too, then a comparison finds what was passed over. `None`: nothing in the page even seems to be a key.
 pub fn place_behind(records: &[Bytes]) -> Option<Key> {
-    let sound = |record: &Bytes| Some(envelope::decode(record.clone()).ok()?.key().clone());
-    let last = |key: &dyn Fn(&Bytes) -> Option<Key>| records.iter().rev().find_map(key);
-    last(&sound).or_else(|| last(&envelope::peek_key))
+    records.iter().rev().find_map(envelope::peek_key)
 }
 
 #[cfg(test)]
