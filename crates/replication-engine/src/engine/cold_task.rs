@@ -88,9 +88,22 @@ impl ColdTask {
         is_forced: bool,
         effort: Effort,
     ) -> Result<Outcome, RepairError> {
+        let (id, cursors) = (&self.peer.config.node_id, &self.peer.node.cursors);
+        let is_fill_begun = cursors.fill(id).await?.is_some();
+        let cycle = self.cycle(effort, effort.fill(is_fill_begun));
+        let outcome = cycle.run(moving, is_forced).await?;
+        if outcome == Outcome::FillDue {
+            return self.fill(&cycle, moving).await;
+        }
+        if cycle.filling == Fill::UnderWay {
+            cursors.save_fill(id, None).await?;
+        }
+        Ok(outcome)
+    }
+
+    fn cycle(&self, effort: Effort, filling: Fill) -> Cycle<'_> {
         let (peer, node) = (&*self.peer, &self.peer.node);
-        let id = &peer.config.node_id;
-        let cycle = Cycle {
+        Cycle {
             asker: Asker {
                 remote: &*peer.remote,
                 answer_bytes_max: answer_bytes_max(node.store.payload_bytes_max()),
@@ -100,17 +113,15 @@ impl ColdTask {
             env: &node.env,
             items_max: self.settings.cold_path.max_items_per_cycle << effort.doublings(),
             is_continued: effort.is_continued(),
-            fill: effort.fill(node.cursors.fill(id).await?.is_some()),
+            filling,
             relay: node.relay,
             sink: peer,
-        };
-        let outcome = cycle.run(moving, is_forced).await?;
-        if outcome != Outcome::FillDue {
-            if cycle.fill == Fill::UnderWay {
-                node.cursors.save_fill(id, None).await?;
-            }
-            return Ok(outcome);
         }
+    }
+
+    async fn fill(&self, cycle: &Cycle<'_>, moving: u32) -> Result<Outcome, RepairError> {
+        let (peer, node) = (&*self.peer, &self.peer.node);
+        let id = &peer.config.node_id;
         // One fill at a time saves taking the same records twice; a slow peer must not keep the others out for that.
         let turn = sync_engine::env::timeout(&*node.env, FILL_TURN_PATIENCE, node.fill_turn.lock());
         let _turn = self.stop.unless(turn).await.ok_or(RepairError::Stopped)?;

@@ -35,7 +35,7 @@ pub struct Cycle<'a> {
     /// take a pause for each budget's worth.
     pub is_continued: bool,
     /// Where a fill from this peer is.
-    pub fill: Fill,
+    pub filling: Fill,
     /// Whether what is taken is passed on.
     pub relay: Relay,
     /// Told of each bulk call's outcome.
@@ -124,7 +124,7 @@ impl Cycle<'_> {
         if first.are_equal() {
             return Ok(Outcome::InSync);
         }
-        if self.fill != Fill::UnderWay && !self.is_continued {
+        if self.filling != Fill::UnderWay && !self.is_continued {
             self.pause().await?;
             match look(&first, &self.roots().await?, moving_before, is_forced) {
                 Look::InSync => return Ok(Outcome::InSync),
@@ -134,7 +134,7 @@ impl Cycle<'_> {
         }
         // What was published may be a moment old: the sums themselves are not.
         let theirs = self.asker.root().await?;
-        match way(&self.store.merkle_root().await?, &theirs, self.fill) {
+        match way(&self.store.merkle_root().await?, &theirs, self.filling) {
             Way::Equal => Ok(Outcome::InSync),
             Way::Nothing => Ok(compared(0, 0, false)),
             Way::Fill => Ok(Outcome::FillDue),
