@@ -51,6 +51,12 @@ pub enum RepairError {
     /// The peer answers, and nothing comes of it.
     #[error("the peer's answers make no progress")]
     NoProgress,
+    /// A fill has met a page in which no key can be read that lies behind the last one. The trees are compared instead.
+    #[error("the fill cannot go on: what the peer sent names no key behind {after:?}")]
+    FillStuck {
+        /// The last key that was dealt with; empty: there was none.
+        after: String,
+    },
     /// The engine is stopping.
     #[error("the engine is stopping")]
     Stopped,

@@ -98,8 +98,11 @@ pub const ANSWERS_AT_ONCE: usize = 4;
 /// Questions that wait for that; more are dropped, and their askers ask again.
 pub const QUESTIONS_WAITING_MAX: usize = 64;
 
-/// Nodes that are answered, ever, though they are none of our peers: each has a stream of its own for its answers.
+/// Nodes that are answered at a time though they are none of our peers: each has a stream of its own for its answers.
 pub const ASKERS_MAX: usize = 256;
+
+/// How long the stream of a node's answers stays after the last one: nobody waits for an answer so long ([`ASK_PATIENCE`]).
+pub const ANSWERS_KEPT: Duration = Duration::from_secs(60);
 
 /// How long an asker waits for the whole answer.
 pub const ASK_PATIENCE: Duration = Duration::from_secs(30);

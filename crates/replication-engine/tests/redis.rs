@@ -3,12 +3,20 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::eventually;
 use common::pair::{converge, get, pair, put};
+use replication_engine::limits::ANSWERS_KEPT;
+use replication_engine::mailbox::{Mailbox, RedisMailbox};
 use replication_engine::repair::cycle::Outcome;
 use replication_engine::{PeerConfig, ReplicationConfig, ReplicationEngine};
+use sync_engine::BackendUrl;
+use sync_engine::cdc::keys::SpecialKeys;
+use sync_engine::env::{RealEnv, SharedEnv};
+use sync_engine::link::{RedisLink, RedisTimeouts};
+use testbed::RedisServer;
 use tokio::sync::watch;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,7 +78,10 @@ async fn a_cursor_survives_a_restart_and_what_was_missed_comes() {
     nodes[1].replication.start().await.unwrap();
     // The cold path is off: only the kept cursor can bring them.
     converge(&nodes, 500, 20).await;
-    assert_eq!(nodes[1].replication.peers()[0].events_applied, 499);
+    eventually("counted", 5, async || {
+        nodes[1].replication.peers()[0].events_applied == 499
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -176,4 +187,29 @@ async fn the_quick_start_runs_as_written() {
     assert!(engine.run_cold_path(Some("nobody")).is_err());
     assert!(!engine.health_check().is_healthy());
     engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i8_answers_that_nobody_fetches_expire() {
+    let server = RedisServer::start().unwrap();
+    let url = BackendUrl::from(server.url());
+    let env: SharedEnv = Arc::new(RealEnv::default());
+    let mailbox = RedisMailbox::new(&url, None, env.clone()).unwrap();
+    let parts = vec!["one".into(), "two".into()];
+    mailbox.answer("uk.invented", 7, 1, parts).await.unwrap();
+    let timeouts = RedisTimeouts {
+        connect: Duration::from_secs(5),
+        response: Duration::from_secs(5),
+    };
+    let link = RedisLink::new(&url, timeouts, 1 << 20, env).unwrap();
+    let mut ask = redis::Pipeline::new();
+    let key = SpecialKeys::new(None).sync_responses("uk.invented");
+    ask.cmd("XLEN").arg(&key).cmd("PTTL").arg(&key);
+    let found = link.send_all(&ask).await.unwrap();
+    let kept_ms = ANSWERS_KEPT.as_millis() as i64;
+    assert_eq!(found[0], redis::Value::Int(2));
+    assert!(
+        matches!(found[1], redis::Value::Int(ms) if (1..=kept_ms).contains(&ms)),
+        "{found:?}"
+    );
 }

@@ -19,7 +19,7 @@ pub(super) fn shown(replication: &ReplicationEngine) -> Value {
 fn peer(report: &PeerReport) -> Value {
     let cold = match &report.last_cold {
         None => Value::Null,
-        Some(Ok(outcome)) => json!({"outcome": format!("{outcome:?}")}),
+        Some(Ok(outcome)) => json!({"outcome": outcome.to_string()}),
         Some(Err(error)) => json!({"error": error}),
     };
     json!({

@@ -6,6 +6,7 @@ mod settings;
 
 use serde::Deserialize;
 use sync_engine::BackendUrl;
+use sync_engine::cdc::keys::SpecialKeys;
 
 pub use settings::{
     ColdPathSettings, CursorSettings, HotPathSettings, PeerHealthSettings, Settings, SloSettings,
@@ -66,6 +67,12 @@ fn default_reset_timeout() -> u64 {
 }
 
 impl PeerConfig {
+    /// Names the peer's change stream, without a password: the same settings name the same one.
+    pub fn stream(&self) -> String {
+        let keys = SpecialKeys::new(self.redis_prefix.as_deref());
+        format!("{} {}", self.redis_url, keys.cdc())
+    }
+
     /// A peer with defaults.
     pub fn for_testing(node_id: impl Into<String>, redis_url: impl Into<BackendUrl>) -> Self {
         Self {

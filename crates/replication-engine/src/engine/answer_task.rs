@@ -1,6 +1,5 @@
 //! Answers the questions of peers: a few at once, the others wait or are told that this node is busy.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,8 @@ use super::node::Node;
 use super::roster::Roster;
 use super::stop::Stop;
 use super::tasks::Tasks;
-use crate::limits::{ANSWERS_AT_ONCE, ASK_PATIENCE, ASKERS_MAX, QUESTIONS_WAITING_MAX};
+use crate::limits::{ANSWERS_AT_ONCE, ASK_PATIENCE, QUESTIONS_WAITING_MAX};
+use crate::mailbox::askers::Askers;
 use crate::mailbox::parts::cut;
 use crate::mailbox::{Post, Question};
 use crate::peer::RemoteError;
@@ -35,8 +35,10 @@ impl AnswerTask {
     pub(super) async fn run(self) {
         let waiting = Arc::new(Semaphore::new(QUESTIONS_WAITING_MAX));
         let working = Arc::new(Semaphore::new(ANSWERS_AT_ONCE));
-        let mut after = self.earliest();
-        let mut askers = BTreeSet::new();
+        let mut askers = Askers::default();
+        let Some(mut after) = self.beginning().await else {
+            return;
+        };
         while !self.stop.is_given() {
             match self.look(after).await {
                 None => return,
@@ -53,34 +55,36 @@ impl AnswerTask {
                     }
                 }
                 Some(Err(error)) => {
-                    tracing::debug!(%error, "the questions of peers cannot be read");
-                    self.stop.unless(self.node.env.sleep(PAUSE)).await;
+                    self.pause_after(&error).await;
                     after = self.after_failure(after).await;
                 }
             }
         }
     }
 
-    /// Whether this node is answered. Peers of ours always are; of others so many, as each costs a stream.
-    fn may_ask(&self, from: &str, others: &mut BTreeSet<String>) -> bool {
-        if self.roster.has(from) || others.contains(from) {
-            return true;
-        }
-        let is_room = others.len() < ASKERS_MAX;
-        if is_room {
-            others.insert(from.to_owned());
-        }
-        is_room
+    /// Whether this node is answered. Peers of ours always are.
+    fn may_ask(&self, from: &str, others: &mut Askers) -> bool {
+        self.roster.has(from) || others.admit(from, self.node.env.monotonic())
     }
 
-    /// Where to begin: what was asked before has been given up on by its askers.
-    fn earliest(&self) -> StreamId {
-        let now = u64::try_from(self.node.env.now_ms()).unwrap_or(0);
-        let patience = u64::try_from(ASK_PATIENCE.as_millis()).unwrap_or(u64::MAX);
-        StreamId {
-            ms: now.saturating_sub(patience),
-            seq: 0,
+    /// Where to begin: what was asked so long before the last question has been given up on by its askers. The server's
+    /// clock alone counts here; ours may be another. `None`: the engine stops.
+    async fn beginning(&self) -> Option<StreamId> {
+        loop {
+            match self.stop.unless(self.node.mailbox.end()).await? {
+                Ok(end) => {
+                    let patience = u64::try_from(ASK_PATIENCE.as_millis()).unwrap_or(u64::MAX);
+                    let ms = end.ms.saturating_sub(patience);
+                    return Some(StreamId { ms, seq: 0 });
+                }
+                Err(error) => self.pause_after(&error).await,
+            }
         }
+    }
+
+    async fn pause_after(&self, error: &RemoteError) {
+        tracing::debug!(%error, "the questions of peers cannot be read");
+        self.stop.unless(self.node.env.sleep(PAUSE)).await;
     }
 
     async fn look(&self, after: StreamId) -> Option<Result<Post, RemoteError>> {

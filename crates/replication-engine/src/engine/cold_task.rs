@@ -9,37 +9,9 @@ use crate::error::RepairError;
 use crate::limits::{FILL_TURN_PATIENCE, answer_bytes_max};
 use crate::repair::asker::Asker;
 use crate::repair::cycle::{Cycle, Outcome};
-use crate::repair::schedule::{Due, Ended, Schedule};
-
-/// How often the budget of a comparison is doubled because what fits into it cannot be taken.
-const FRUITLESS_MAX: u32 = 8;
-
-/// What earlier comparisons mean for the next one.
-#[derive(Clone, Copy, Default)]
-struct Effort {
-    /// How many in a row found more than their budget and could take nothing of it.
-    fruitless: u32,
-    /// Whether the last one ran out of budget while it took things.
-    is_continued: bool,
-}
-
-impl Effort {
-    fn after(&mut self, ended: Ended, is_fruitful: bool) -> Ended {
-        self.is_continued = ended == Ended::Partial && is_fruitful;
-        match (ended, is_fruitful) {
-            // What was found cannot be taken: at once again would be for ever. The next one looks further.
-            (Ended::Partial, false) => {
-                self.fruitless = (self.fruitless + 1).min(FRUITLESS_MAX);
-                Ended::Whole
-            }
-            (Ended::Whole, _) => {
-                self.fruitless = 0;
-                Ended::Whole
-            }
-            (ended, _) => ended,
-        }
-    }
-}
+use crate::repair::effort::Effort;
+use crate::repair::schedule::{Due, Schedule};
+use crate::repair::step::Fill;
 
 pub(super) struct ColdTask {
     pub(super) peer: Arc<Peer>,
@@ -73,61 +45,65 @@ impl ColdTask {
                 }
                 Due::Now { is_forced } => {
                     let before = self.peer.memory.lock().items_repaired;
-                    let ended = self.compare(schedule.moving(), is_forced, effort).await;
+                    let found = self.compare(schedule.moving(), is_forced, effort).await;
                     let is_fruitful = self.peer.memory.lock().items_repaired > before;
-                    let ended = effort.after(ended, is_fruitful);
+                    let ended = effort.after(&found, is_fruitful);
+                    self.note(found);
                     schedule.on_end(ended, env.monotonic(), env.random());
                 }
             }
         }
     }
 
-    async fn compare(&self, moving: u32, is_forced: bool, effort: Effort) -> Ended {
+    /// Keeps how a comparison ended.
+    fn note(&self, found: Result<Outcome, RepairError>) {
         let peer = &self.peer;
-        let result = self.compare_or_fill(moving, is_forced, effort).await;
-        if matches!(result, Err(RepairError::Stopped)) {
-            return Ended::Failed;
+        if matches!(found, Err(RepairError::Stopped)) {
+            return;
         }
         let now_ms = peer.node.env.now_ms();
         let mut memory = peer.memory.lock();
         memory.last_cold_at_ms = Some(now_ms);
-        let ended = match &result {
-            Ok(Outcome::Moving) => Ended::Moving,
-            Ok(
-                Outcome::FillDue
-                | Outcome::Compared {
-                    is_truncated: true, ..
-                },
-            ) => Ended::Partial,
-            Ok(Outcome::InSync | Outcome::Compared { .. }) => {
-                memory.in_sync_at_ms = Some(now_ms);
-                Ended::Whole
-            }
-            Err(_) => Ended::Failed,
-        };
-        match &result {
+        match &found {
             Ok(outcome) => {
                 memory.cold_cycles += 1;
+                if outcome.is_in_sync() {
+                    memory.in_sync_at_ms = Some(now_ms);
+                }
                 peer.metrics.cycles.increment(1);
-                tracing::debug!(peer = %peer.config.node_id, ?outcome, "compared with a peer");
+                tracing::debug!(peer = %peer.config.node_id, %outcome, "compared with a peer");
             }
             Err(error) => {
                 memory.last_error = Some(error.to_string());
                 tracing::warn!(peer = %peer.config.node_id, %error, "could not compare with a peer");
             }
         }
-        memory.last_cold = Some(result.map_err(|error| error.to_string()));
-        ended
+        memory.last_cold = Some(found.map_err(|error| error.to_string()));
     }
 
-    async fn compare_or_fill(
+    /// Compares; fills where that is due.
+    async fn compare(
         &self,
         moving: u32,
         is_forced: bool,
         effort: Effort,
     ) -> Result<Outcome, RepairError> {
+        let (id, cursors) = (&self.peer.config.node_id, &self.peer.node.cursors);
+        let is_fill_begun = cursors.fill(id).await?.is_some();
+        let cycle = self.cycle(effort, effort.fill(is_fill_begun));
+        let outcome = cycle.run(moving, is_forced).await?;
+        if outcome == Outcome::FillDue {
+            return self.fill(&cycle, moving).await;
+        }
+        if cycle.filling == Fill::UnderWay {
+            cursors.save_fill(id, None).await?;
+        }
+        Ok(outcome)
+    }
+
+    fn cycle(&self, effort: Effort, filling: Fill) -> Cycle<'_> {
         let (peer, node) = (&*self.peer, &self.peer.node);
-        let cycle = Cycle {
+        Cycle {
             asker: Asker {
                 remote: &*peer.remote,
                 answer_bytes_max: answer_bytes_max(node.store.payload_bytes_max()),
@@ -135,31 +111,31 @@ impl ColdTask {
             },
             store: &*node.store,
             env: &node.env,
-            items_max: self.settings.cold_path.max_items_per_cycle << effort.fruitless,
-            is_continued: effort.is_continued,
+            items_max: self.settings.cold_path.max_items_per_cycle << effort.doublings(),
+            is_continued: effort.is_continued(),
+            filling,
             relay: node.relay,
             sink: peer,
-        };
-        let id = &peer.config.node_id;
-        let is_filling = node.cursors.fill(id).await?.is_some();
-        let outcome = cycle.run(moving, is_forced, is_filling).await?;
-        if outcome != Outcome::FillDue {
-            if is_filling {
-                node.cursors.save_fill(id, None).await?;
-            }
-            return Ok(outcome);
         }
+    }
+
+    async fn fill(&self, cycle: &Cycle<'_>, moving: u32) -> Result<Outcome, RepairError> {
+        let (peer, node) = (&*self.peer, &self.peer.node);
+        let id = &peer.config.node_id;
         // One fill at a time saves taking the same records twice; a slow peer must not keep the others out for that.
         let turn = sync_engine::env::timeout(&*node.env, FILL_TURN_PATIENCE, node.fill_turn.lock());
         let _turn = self.stop.unless(turn).await.ok_or(RepairError::Stopped)?;
         // Another peer may have filled us while we waited for the turn.
-        let again = cycle.run(moving, true, is_filling).await?;
+        let again = cycle.run(moving, true).await?;
         if again != Outcome::FillDue {
             return Ok(again);
         }
         peer.memory.lock().fill_items = Some(0);
         let filled = cycle.fill(id, &*node.cursors, peer).await;
         peer.memory.lock().fill_items = None;
+        if matches!(filled, Err(RepairError::FillStuck { .. })) {
+            node.cursors.save_fill(id, None).await?;
+        }
         filled.map(|()| Outcome::FillDue)
     }
 }

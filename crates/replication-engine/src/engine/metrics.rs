@@ -53,6 +53,18 @@ impl PeerMetrics {
             slo_crossed: count("replication_slo_violations_total"),
         }
     }
+
+    /// The peer is no longer followed. Counters stay: they count what was.
+    pub(super) fn leave(&self) {
+        for level in [
+            &self.connected,
+            &self.circuit_state,
+            &self.lag_ms,
+            &self.lag_events,
+        ] {
+            level.set(0.0);
+        }
+    }
 }
 
 /// The metrics of the engine itself.

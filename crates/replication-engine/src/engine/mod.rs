@@ -14,6 +14,8 @@ mod node;
 
 mod peer;
 
+mod peer_task;
+
 mod roster;
 
 mod tail_task;

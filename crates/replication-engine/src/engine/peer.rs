@@ -51,7 +51,7 @@ pub struct PeerReport {
     pub last_cold: Option<Result<Outcome, String>>,
     /// When, in epoch milliseconds.
     pub last_cold_at_ms: Option<i64>,
-    /// When both sides were found equal last, or made so.
+    /// When a comparison last found that nothing is missing here that the peer has, or made it so.
     pub in_sync_at_ms: Option<i64>,
     /// Items that the cold path has brought.
     pub items_repaired: u64,

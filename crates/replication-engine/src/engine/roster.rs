@@ -1,18 +1,16 @@
-//! Who the peers are, and their tasks; follows the settings while running.
+//! Who the peers are; follows the settings while running.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::cold_task::ColdTask;
 use super::node::Node;
 use super::peer::Peer;
-use super::ping_task::PingTask;
+use super::peer_task::PeerTask;
 use super::stop::{Stop, StopSign};
-use super::tail_task::TailTask;
-use super::tasks::Tasks;
+use super::tasks::{AllDone, Tasks};
 use crate::config::{ConfigError, PeerConfig, ReplicationConfig, Settings};
 
 /// The peers with their tasks.
@@ -25,13 +23,28 @@ pub(super) struct Roster {
 struct Members {
     is_closed: bool,
     by_id: BTreeMap<String, Member>,
+    /// Those told to stop whose tasks have not all ended.
+    leaving: BTreeMap<String, AllDone>,
 }
 
 struct Member {
     peer: Arc<Peer>,
     settings: Arc<Settings>,
+    done: AllDone,
     /// Dropping it stops the peer's tasks.
     _stop: StopSign,
+}
+
+impl Members {
+    /// Tells all others to stop. Whoever has left before under the same id is waited for by its successor's own task.
+    fn keep(&mut self, staying: &BTreeSet<String>) {
+        self.leaving.retain(|_, done| !done.is_over());
+        let all = std::mem::take(&mut self.by_id).into_iter();
+        let (staying, gone): (_, Vec<_>) = all.partition(|(id, _)| staying.contains(id));
+        self.by_id = staying.into_iter().collect();
+        let gone = gone.into_iter().map(|(id, member)| (id, member.done));
+        self.leaving.extend(gone);
+    }
 }
 
 impl Roster {
@@ -42,7 +55,8 @@ impl Roster {
         }
     }
 
-    /// Makes the members those of the settings: stops who is gone or changed, starts who is new or changed.
+    /// Makes the members those of the settings: stops who is gone or changed, starts who is new or changed. Settings that
+    /// cannot work change nothing.
     pub(super) fn follow(
         &self,
         config: &ReplicationConfig,
@@ -56,65 +70,27 @@ impl Roster {
         let stays = |member: &Member| {
             *member.settings == *settings && config.peers.contains(&member.peer.config)
         };
-        members.by_id.retain(|_, member| stays(member));
-        let mut peers: Vec<&PeerConfig> = config.peers.iter().collect();
-        peers.sort_by_key(|peer| peer.priority);
-        for peer in peers {
-            if !members.by_id.contains_key(&peer.node_id) {
-                let member = self.start(peer, &settings, tasks)?;
-                members.by_id.insert(peer.node_id.clone(), member);
-            }
+        let staying = members.by_id.iter().filter(|(_, member)| stays(member));
+        let staying: BTreeSet<String> = staying.map(|(id, _)| id.clone()).collect();
+        let mut new = config.peers.clone();
+        new.retain(|peer| !staying.contains(&peer.node_id));
+        new.sort_by_key(|peer| peer.priority);
+        // Before anybody is told to stop, as this may fail.
+        let new = new.into_iter().map(|config| self.meet(config));
+        let new: Vec<Arc<Peer>> = new.collect::<Result<_, _>>()?;
+        members.keep(&staying);
+        for peer in new {
+            let id = peer.config.node_id.clone();
+            let before = members.leaving.remove(&id);
+            let member = start(peer, &settings, tasks, before);
+            members.by_id.insert(id, member);
         }
         Ok(())
     }
 
-    fn start(
-        &self,
-        config: &PeerConfig,
-        settings: &Arc<Settings>,
-        tasks: &Tasks,
-    ) -> Result<Member, ConfigError> {
-        let remote = self.node.dialler.remote(config)?;
-        let peer = Arc::new(Peer::new(config.clone(), remote, self.node.clone()));
-        let sign = StopSign::default();
-        let is_storing = self.node.store.is_storing();
-        let is_hot = settings.hot_path.enabled && is_storing;
-        let (settings, stop) = (settings.clone(), sign.heeded());
-        let parts = || (peer.clone(), settings.clone(), stop.clone());
-        if is_hot {
-            let (peer, settings, stop) = parts();
-            let task = TailTask {
-                peer,
-                settings,
-                stop,
-            };
-            tasks.spawn("replication-tail", task.run());
-        }
-        if settings.cold_path.enabled && is_storing {
-            let (peer, settings, stop) = parts();
-            let task = ColdTask {
-                peer,
-                settings,
-                stop,
-            };
-            tasks.spawn("replication-cold", task.run());
-        }
-        // Without the hot path nobody else would find out whether the peer answers.
-        if settings.peer_health.enabled || !is_hot {
-            let (peer, settings, stop) = parts();
-            let task = PingTask {
-                peer,
-                settings,
-                stop,
-                is_dialling: !is_hot,
-            };
-            tasks.spawn("replication-ping", task.run());
-        }
-        Ok(Member {
-            peer,
-            settings,
-            _stop: sign,
-        })
+    fn meet(&self, config: PeerConfig) -> Result<Arc<Peer>, ConfigError> {
+        let remote = self.node.dialler.remote(&config)?;
+        Ok(Arc::new(Peer::new(config, remote, self.node.clone())))
     }
 
     /// The peers, by their ids.
@@ -158,5 +134,29 @@ impl Roster {
                 Err(error) => tracing::error!(%error, "the new settings cannot work"),
             }
         }
+    }
+}
+
+fn start(
+    peer: Arc<Peer>,
+    settings: &Arc<Settings>,
+    tasks: &Tasks,
+    before: Option<AllDone>,
+) -> Member {
+    let sign = StopSign::default();
+    let (part, done) = tasks.part();
+    let task = PeerTask {
+        peer: peer.clone(),
+        settings: settings.clone(),
+        stop: sign.heeded(),
+        tasks: part,
+        before,
+    };
+    tasks.spawn("replication-peer", task.run());
+    Member {
+        peer,
+        settings: settings.clone(),
+        done,
+        _stop: sign,
     }
 }

@@ -87,17 +87,9 @@ impl TailTask {
         let state = self.remote(peer.remote.stream_state()).await?;
         peer.on_answer();
         let kept = peer.node.cursors.cursor(&peer.config.node_id).await?;
-        let (cursor, missed) = match kept {
-            Some(mut cursor) => {
-                let missed = cursor.on_connect(state.last_id());
-                (cursor, missed)
-            }
-            None => {
-                let newest = place_of_newest(&state, self.limits());
-                let cursor = Cursor::from_end(state.last_id(), newest);
-                (cursor, Some(Missed::NoCursor))
-            }
-        };
+        let newest = place_of_newest(&state, self.limits());
+        let stream = peer.config.stream();
+        let (cursor, missed) = Cursor::resume(kept, &stream, state.last_id(), newest);
         if let Some(missed) = missed {
             self.keep(&cursor).await?;
             self.on_missed(missed);

@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 #[derive(Clone)]
 pub struct Tasks {
     env: SharedEnv,
-    alive: mpsc::Sender<()>,
+    /// One for each count that they belong to.
+    alive: Vec<mpsc::Sender<()>>,
 }
 
 /// Waits for tasks.
@@ -19,7 +20,16 @@ impl Tasks {
     /// A count of none.
     pub fn new(env: SharedEnv) -> (Self, AllDone) {
         let (alive, gone) = mpsc::channel(1);
+        let alive = vec![alive];
         (Self { env, alive }, AllDone(gone))
+    }
+
+    /// A part of the tasks, counted here as well as by itself.
+    pub fn part(&self) -> (Self, AllDone) {
+        let (alive, gone) = mpsc::channel(1);
+        let mut part = self.clone();
+        part.alive.push(alive);
+        (part, AllDone(gone))
     }
 
     /// Starts one.
@@ -38,5 +48,10 @@ impl AllDone {
     pub async fn wait(&mut self) {
         // Nobody sends: it ends when all senders are gone.
         while self.0.recv().await.is_some() {}
+    }
+
+    /// Whether [`AllDone::wait`] would complete at once.
+    pub fn is_over(&mut self) -> bool {
+        self.0.try_recv() == Err(mpsc::error::TryRecvError::Disconnected)
     }
 }

@@ -10,6 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use sync_engine::cdc::stream_id::StreamId;
 
+pub mod askers;
+
 pub mod parts;
 
 pub mod redis;
@@ -50,7 +52,8 @@ pub trait Mailbox: Send + Sync {
     /// What was asked after `after`; waits up to `wait` for the first question.
     async fn next(&self, after: StreamId, wait: Duration) -> Result<Post, RemoteError>;
 
-    /// Sends the parts of an answer, in order.
+    /// Sends the parts of an answer, in order. What the asker does not fetch goes by itself some time after
+    /// [`crate::limits::ANSWERS_KEPT`].
     async fn answer(
         &self,
         to: &str,

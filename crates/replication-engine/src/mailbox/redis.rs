@@ -15,7 +15,9 @@ use sync_engine::link::{RedisLink, RedisTimeouts};
 use super::parts::{part_fields, question};
 use super::{Mailbox, Post};
 use crate::config::ConfigError;
-use crate::limits::{PARTS_KEPT, PEER_PATIENCE, QUESTIONS_READ, QUESTIONS_REPLY_BYTES_MAX};
+use crate::limits::{
+    ANSWERS_KEPT, PARTS_KEPT, PEER_PATIENCE, QUESTIONS_READ, QUESTIONS_REPLY_BYTES_MAX,
+};
 use crate::peer::redis::commands::{BLOCK_MAX, newest, read_stream, send, xread};
 use crate::peer::{Entry, RemoteError};
 
@@ -124,7 +126,10 @@ impl Mailbox for RedisMailbox {
             for (name, value) in part_fields(id, by, part, n, data) {
                 add.arg(&name[..]).arg(&value[..]);
             }
-            send(&self.commands, "answer", [add]).await?;
+            // Whoever asked may never come for it, and may have been invented.
+            let mut expire = cmd("PEXPIRE");
+            expire.arg(&key).arg(ANSWERS_KEPT.as_millis() as u64);
+            send(&self.commands, "answer", [add, expire]).await?;
         }
         Ok(())
     }

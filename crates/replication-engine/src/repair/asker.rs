@@ -75,10 +75,6 @@ impl Asker<'_> {
             bytes_max: ANSWER_BYTES_AIM as u64,
         };
         match self.ask(question).await? {
-            Answer::Range {
-                done: false,
-                records,
-            } if records.is_empty() => Err(RepairError::NoProgress),
             Answer::Range { done, records } => Ok((done, records)),
             _ => Err(CodecError::Unknown.into()),
         }

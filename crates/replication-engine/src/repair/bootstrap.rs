@@ -4,7 +4,7 @@
 //! the hot path; a comparison after the end finds what is left.
 
 use super::cycle::{Cycle, read_records};
-use super::question::record_key;
+use super::question::place_behind;
 use crate::error::RepairError;
 use crate::tail::cursors::CursorStore;
 
@@ -16,6 +16,9 @@ pub trait FillProgress: Send + Sync {
 
 impl Cycle<'_> {
     /// Takes everything after the position kept for `peer`. Ends when nothing follows.
+    ///
+    /// # Errors
+    /// [`RepairError::FillStuck`]: asking again would bring the same page.
     pub async fn fill(
         &self,
         peer: &str,
@@ -35,13 +38,10 @@ impl Cycle<'_> {
                 break;
             }
             let count = records.len();
-            // Also of a record that is refused: one that is damaged must not keep us from what is behind it.
-            let last = records.iter().rev().find_map(record_key);
-            let last = last.map(|key| key.as_bytes().to_vec());
+            let last = place_behind(&records).map(|key| key.as_bytes().to_vec());
             let records = read_records(records, self.sink);
-            // A page in which no key can be read gives no place to go on from.
             let last = last.filter(|last| after.as_ref().is_none_or(|after| last > after));
-            let last = last.ok_or(RepairError::NoProgress)?;
+            let last = last.ok_or_else(|| stuck(after.as_deref()))?;
             // The next page travels while this one is stored.
             let next = self.asker.range(Some(last.clone()));
             let (applied, next) = futures_util::future::join(self.apply(records), next).await;
@@ -56,5 +56,11 @@ impl Cycle<'_> {
         }
         cursors.save_fill(peer, None).await?;
         Ok(())
+    }
+}
+
+fn stuck(after: Option<&[u8]>) -> RepairError {
+    RepairError::FillStuck {
+        after: after.unwrap_or_default().escape_ascii().to_string(),
     }
 }

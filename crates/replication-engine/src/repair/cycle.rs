@@ -1,5 +1,8 @@
 //! One comparison with one peer: look, go down, pause, fetch.
 
+use std::collections::BTreeSet;
+use std::fmt;
+
 use bytes::Bytes;
 use sync_engine::Key;
 use sync_engine::engine::{Applied, Relay};
@@ -10,7 +13,7 @@ use sync_engine::merkle::{Descent, MerkleDiff, WalkBudget};
 
 use super::asker::Asker;
 use super::question::{RecordError, decode_record};
-use super::step::{Look, Roots, Way, look, still_behind, way};
+use super::step::{Fill, Look, Roots, Way, look, still_behind, way};
 use crate::apply::SyncEngineRef;
 use crate::error::RepairError;
 use crate::limits::{ASK_KEYS_MAX, ASK_PREFIXES_MAX, CONFIRM_PAUSE};
@@ -31,6 +34,8 @@ pub struct Cycle<'a> {
     /// Whether this goes on where the last one ran out of budget: then nothing is waited for, or a large difference would
     /// take a pause for each budget's worth.
     pub is_continued: bool,
+    /// Where a fill from this peer is.
+    pub filling: Fill,
     /// Whether what is taken is passed on.
     pub relay: Relay,
     /// Told of each bulk call's outcome.
@@ -65,24 +70,61 @@ pub enum Outcome {
     Compared {
         /// Keys for which the peer was ahead.
         behind: usize,
+        /// Those of them for which it still is: what it sent was refused, or is from the future, or did not come.
+        refused: usize,
         /// Whether there is more to compare.
         is_truncated: bool,
     },
 }
 
+impl Outcome {
+    /// Whether nothing is missing here that the peer has.
+    pub fn is_in_sync(self) -> bool {
+        matches!(
+            self,
+            Self::InSync
+                | Self::Compared {
+                    refused: 0,
+                    is_truncated: false,
+                    ..
+                }
+        )
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InSync => f.write_str("in sync"),
+            Self::Moving => f.write_str("both are changing"),
+            Self::FillDue => f.write_str("filled"),
+            Self::Compared {
+                behind,
+                refused,
+                is_truncated,
+            } => {
+                match refused {
+                    0 => write!(f, "compared: {behind} taken")?,
+                    _ => write!(f, "differs: {refused} refused, {} taken", behind - refused)?,
+                }
+                f.write_str(if *is_truncated {
+                    ", more to compare"
+                } else {
+                    ""
+                })
+            }
+        }
+    }
+}
+
 impl Cycle<'_> {
     /// Compares, and makes up what it finds.
-    pub async fn run(
-        &self,
-        moving_before: u32,
-        is_forced: bool,
-        is_fill_under_way: bool,
-    ) -> Result<Outcome, RepairError> {
+    pub async fn run(&self, moving_before: u32, is_forced: bool) -> Result<Outcome, RepairError> {
         let first = self.roots().await?;
         if first.are_equal() {
             return Ok(Outcome::InSync);
         }
-        if !is_fill_under_way && !self.is_continued {
+        if self.filling != Fill::UnderWay && !self.is_continued {
             self.pause().await?;
             match look(&first, &self.roots().await?, moving_before, is_forced) {
                 Look::InSync => return Ok(Outcome::InSync),
@@ -92,8 +134,9 @@ impl Cycle<'_> {
         }
         // What was published may be a moment old: the sums themselves are not.
         let theirs = self.asker.root().await?;
-        match way(&self.store.merkle_root().await?, &theirs, is_fill_under_way) {
-            Way::Nothing => Ok(Outcome::InSync),
+        match way(&self.store.merkle_root().await?, &theirs, self.filling) {
+            Way::Equal => Ok(Outcome::InSync),
+            Way::Nothing => Ok(compared(0, 0, false)),
             Way::Fill => Ok(Outcome::FillDue),
             Way::Descend => self.descend().await,
         }
@@ -120,10 +163,7 @@ impl Cycle<'_> {
     async fn descend(&self) -> Result<Outcome, RepairError> {
         let diff = self.find().await?;
         if diff.behind.is_empty() {
-            return Ok(Outcome::Compared {
-                behind: 0,
-                is_truncated: diff.truncated,
-            });
+            return Ok(compared(0, 0, diff.truncated));
         }
         if !self.is_continued {
             self.pause().await?;
@@ -132,11 +172,9 @@ impl Cycle<'_> {
         let ours = self.store.leaves_of(&keys).await?;
         let behind = still_behind(&diff.behind, &ours);
         self.sink.diverged(behind.len());
-        self.fetch(&behind).await?;
-        Ok(Outcome::Compared {
-            behind: behind.len(),
-            is_truncated: diff.truncated,
-        })
+        let settled = self.fetch(&behind).await?;
+        let refused = behind.len().saturating_sub(settled);
+        Ok(compared(behind.len(), refused, diff.truncated))
     }
 
     async fn find(&self) -> Result<MerkleDiff, RepairError> {
@@ -165,30 +203,41 @@ impl Cycle<'_> {
         Ok(descent.finish())
     }
 
-    async fn fetch(&self, keys: &[Key]) -> Result<(), RepairError> {
-        let mut rest = keys;
+    /// Fetches and stores; of how many keys the store has now what the peer sent, or something newer.
+    async fn fetch(&self, keys: &[Key]) -> Result<usize, RepairError> {
+        let (mut rest, mut settled) = (keys, 0);
         while !rest.is_empty() {
             let asked = rest.get(..ASK_KEYS_MAX).unwrap_or(rest);
             let (done, records) = self.asker.records(asked).await?;
             let mut records = read_records(records, self.sink);
-            // What was not asked for is not taken.
-            let wanted: std::collections::BTreeSet<&Key> = asked.iter().collect();
-            records.retain(|record| wanted.contains(record.key()));
-            self.apply(records).await?;
+            // What was not asked for is not taken, nor is anything twice.
+            let mut wanted: BTreeSet<&Key> = asked.iter().collect();
+            records.retain(|record| wanted.remove(record.key()));
+            settled += self.apply(records).await?;
             rest = rest.get(done..).unwrap_or_default();
         }
-        Ok(())
+        Ok(settled)
     }
 
-    /// Gives records to the store. Runs to its end also when the engine stops.
-    pub async fn apply(&self, records: Vec<Stored>) -> Result<(), RepairError> {
+    /// Gives records to the store; how many it has taken, or has something newer than. Runs to its end also when the engine
+    /// stops.
+    pub async fn apply(&self, records: Vec<Stored>) -> Result<usize, RepairError> {
         if records.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let count = records.len();
         let applied = self.store.apply(records, self.relay).await?;
+        let settled = applied.taken + applied.kept;
         self.sink.applied(count, applied);
-        Ok(())
+        Ok(settled)
+    }
+}
+
+fn compared(behind: usize, refused: usize, is_truncated: bool) -> Outcome {
+    Outcome::Compared {
+        behind,
+        refused,
+        is_truncated,
     }
 }
 

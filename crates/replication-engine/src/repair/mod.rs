@@ -4,8 +4,6 @@
 
 pub mod question;
 
-mod wire;
-
 pub mod schedule;
 
 pub mod step;
@@ -15,5 +13,7 @@ pub mod answer;
 pub mod asker;
 
 pub mod cycle;
+
+pub mod effort;
 
 pub mod bootstrap;

@@ -9,7 +9,7 @@
 //! kind 0 refusal     –                                   answer: reason
 //! bytes = length  bytes[length]     after, end = 0 | 1 bytes
 //! ```
-//! Numbers are LEB128 varints. `done` is, for records, how many of the keys asked were dealt with (the rest is to be asked
+//! Numbers are varints. `done` is, for records, how many of the keys asked were dealt with (the rest is to be asked
 //! again), and for a range 1 when nothing follows. The answerer says that in an empty page behind the last record, since
 //! only a page that found nothing knows.
 
@@ -20,9 +20,9 @@ use sync_engine::item::{Stored, codec as envelope};
 use sync_engine::merkle::Detail;
 use sync_engine::merkle::codec as merkle;
 use sync_engine::merkle::node::Aggregate;
+use sync_engine::merkle::wire::{Input, WireError, put_bytes, put_varint};
 use sync_engine::{ContentHash, InvalidKey, Key};
 
-use super::wire::{Input, put_bytes, put_varint};
 use crate::limits::{ANSWER_KEYS_MAX, ANSWER_ROWS_MAX, ASK_PREFIXES_MAX, QUESTION_BYTES_MAX};
 
 const FORMAT: u8 = 1;
@@ -106,23 +106,15 @@ pub enum Refusal {
 /// Bytes that are no question, or no answer. Nothing of them is used.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
-    /// The bytes end in the middle.
-    #[error("it ends early")]
-    Truncated,
+    /// They end early, go on too long, or hold a number or length that is none.
+    #[error(transparent)]
+    Wire(#[from] WireError),
     /// Another format than this engine speaks, or another kind than was asked for.
     #[error("unknown format or kind")]
     Unknown,
     /// A part holds what no writer puts there.
     #[error("its {0} is malformed")]
     Malformed(&'static str),
-    /// A list is longer than is accepted.
-    #[error("more than {limit} {what}")]
-    TooMany {
-        /// Which list.
-        what: &'static str,
-        /// Entries accepted.
-        limit: usize,
-    },
     /// A key cannot be a key.
     #[error("a key: {0}")]
     Key(#[from] InvalidKey),
@@ -168,23 +160,22 @@ pub fn encode_question(question: &Question) -> Bytes {
 /// The question of these bytes.
 pub fn decode_question(bytes: &[u8]) -> Result<Question, CodecError> {
     if bytes.len() > QUESTION_BYTES_MAX {
-        let limit = QUESTION_BYTES_MAX;
-        return Err(CodecError::TooMany {
-            what: "bytes",
-            limit,
-        });
+        let (count, limit) = (bytes.len() as u64, QUESTION_BYTES_MAX);
+        let what = "bytes";
+        return Err(WireError::TooMany { what, count, limit }.into());
     }
-    let mut input = Input(bytes);
+    let mut input = Input::new(bytes);
     if input.byte()? != FORMAT {
         return Err(CodecError::Unknown);
     }
     let question = match input.byte()? {
         ROOT => Question::Root,
         SUMMARIES => {
-            let (prefixes, detail) = merkle::decode_question(std::mem::take(&mut input.0))?;
-            let (what, limit) = ("prefixes", ASK_PREFIXES_MAX);
+            let (prefixes, detail) = merkle::decode_question(input.rest())?;
+            let (count, limit) = (prefixes.len() as u64, ASK_PREFIXES_MAX);
             if prefixes.len() > limit {
-                return Err(CodecError::TooMany { what, limit });
+                let what = "prefixes";
+                return Err(WireError::TooMany { what, count, limit }.into());
             }
             Question::Summaries { prefixes, detail }
         }
@@ -270,9 +261,9 @@ pub fn decode_answer(bytes: Bytes, bytes_max: usize) -> Result<Answer, CodecErro
         Some(&RAW) => bytes.slice(1..),
         Some(&ZSTD) => compress::decompress(bytes.get(1..).unwrap_or_default(), bytes_max)?.into(),
         Some(_) => return Err(CodecError::Unknown),
-        None => return Err(CodecError::Truncated),
+        None => return Err(WireError::Truncated.into()),
     };
-    let mut input = Input(&body);
+    let mut input = Input::new(&body);
     if input.byte()? != FORMAT {
         return Err(CodecError::Unknown);
     }
@@ -283,11 +274,7 @@ pub fn decode_answer(bytes: Bytes, bytes_max: usize) -> Result<Answer, CodecErro
             3 => Refusal::Busy,
             _ => return Err(CodecError::Malformed("reason")),
         }),
-        ROOT => {
-            let (aggregate, rest) = input.0.split_first_chunk().ok_or(CodecError::Truncated)?;
-            input.0 = rest;
-            Answer::Root(Aggregate::from_bytes(aggregate))
-        }
+        ROOT => Answer::Root(Aggregate::from_bytes(&input.array()?)),
         SUMMARIES => Answer::Summaries(list(&mut input, &body, "summaries", ASK_PREFIXES_MAX)?),
         RECORDS => Answer::Records {
             done: input.count("keys", ANSWER_KEYS_MAX)?,
@@ -368,10 +355,10 @@ pub fn decode_record(bytes: Bytes) -> Result<Stored, RecordError> {
     }
 }
 
-/// The key of a record, whatever its payload is worth; `None`: it has none that can be read.
-pub fn record_key(bytes: &Bytes) -> Option<Key> {
-    let stored = envelope::decode(bytes.clone()).ok()?;
-    Some(stored.key().clone())
+/// The place behind a page of records: the last key in it, whatever else the record is worth. Should the key be damaged,
+/// too, then a comparison finds what was passed over. `None`: nothing in the page even seems to be a key.
+pub fn place_behind(records: &[Bytes]) -> Option<Key> {
+    records.iter().rev().find_map(envelope::peek_key)
 }
 
 #[cfg(test)]

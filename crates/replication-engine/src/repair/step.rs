@@ -46,10 +46,23 @@ pub fn look(first: &Roots, second: &Roots, moving_before: u32, is_forced: bool) 
     }
 }
 
+/// Where a fill is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// Not begun, or ended.
+    Idle,
+    /// Begun, and not ended: it is gone on with.
+    UnderWay,
+    /// The last one could not go on. What is missing is to be found by comparing.
+    Stuck,
+}
+
 /// How to make up a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// There is none, or the peer has nothing.
+    /// There is none.
+    Equal,
+    /// The peer has nothing to give.
     Nothing,
     /// Go down the tree.
     Descend,
@@ -57,16 +70,17 @@ pub enum Way {
     Fill,
 }
 
-/// Chooses the way. A fill that was begun is ended.
-pub fn way(ours: &Aggregate, theirs: &Aggregate, is_fill_under_way: bool) -> Way {
-    if ours == theirs || theirs.count == 0 {
-        return Way::Nothing;
-    }
+/// Chooses the way. A fill that was begun is ended, as long as it goes on.
+pub fn way(ours: &Aggregate, theirs: &Aggregate, fill: Fill) -> Way {
     let is_far_behind = theirs.count.saturating_sub(ours.count) >= BOOTSTRAP_LEAVES_MIN
         && theirs.count / 4 >= ours.count;
-    match ours.count == 0 || is_far_behind || is_fill_under_way {
-        true => Way::Fill,
-        false => Way::Descend,
+    match fill {
+        _ if ours == theirs => Way::Equal,
+        _ if theirs.count == 0 => Way::Nothing,
+        Fill::Stuck => Way::Descend,
+        Fill::UnderWay => Way::Fill,
+        Fill::Idle if ours.count == 0 || is_far_behind => Way::Fill,
+        Fill::Idle => Way::Descend,
     }
 }
 
@@ -120,11 +134,30 @@ mod tests {
 
     #[test]
     fn i5_an_empty_peer_gives_nothing_and_takes_nothing() {
-        assert_eq!(way(&aggregate(9), &aggregate(0), false), Way::Nothing);
-        assert_eq!(way(&aggregate(0), &aggregate(9), false), Way::Fill);
-        assert_eq!(way(&aggregate(8), &aggregate(9), false), Way::Descend);
-        assert_eq!(way(&aggregate(8), &aggregate(9), true), Way::Fill);
-        assert_eq!(way(&aggregate(9), &aggregate(9), true), Way::Nothing);
-        assert_eq!(way(&aggregate(500), &aggregate(2600), false), Way::Fill);
+        let way = |ours, theirs, fill| way(&aggregate(ours), &aggregate(theirs), fill);
+        assert_eq!(way(9, 0, Fill::Idle), Way::Nothing);
+        assert_eq!(way(0, 9, Fill::Idle), Way::Fill);
+        assert_eq!(way(8, 9, Fill::Idle), Way::Descend);
+        assert_eq!(way(8, 9, Fill::UnderWay), Way::Fill);
+        assert_eq!(way(9, 9, Fill::UnderWay), Way::Equal);
+        assert_eq!(way(500, 2600, Fill::Idle), Way::Fill);
+        assert_eq!(way(0, 2600, Fill::Stuck), Way::Descend);
+    }
+
+    #[test]
+    fn only_keys_for_which_the_peer_is_still_ahead_are_fetched() {
+        let leaf = |ms| Leaf {
+            stamp: Stamp {
+                time: HlcTime::from_ms(ms),
+                origin: Origin::from_raw(2),
+            },
+            hash: Some(ContentHash::of(b"")),
+        };
+        let found = ["newer", "same", "older", "unknown"].map(Key::from);
+        let theirs = ShortLeaf::from(&leaf(5));
+        let found: Vec<(Key, ShortLeaf)> = found.into_iter().map(|key| (key, theirs)).collect();
+        let ours = [Some(leaf(4)), Some(leaf(5)), Some(leaf(6)), None];
+        let behind = still_behind(&found, &ours);
+        assert_eq!(behind, ["newer", "unknown"].map(Key::from));
     }
 }

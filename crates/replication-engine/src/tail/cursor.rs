@@ -13,6 +13,8 @@ use crate::limits::EPOCHS_MAX;
 pub enum Missed {
     /// The stream was never followed before.
     NoCursor,
+    /// The cursor is one of another stream: the peer has moved.
+    OtherStream,
     /// The stream ends before the cursor: it was emptied, or another server took over.
     Reset,
     /// A writer began to count anew.
@@ -28,6 +30,7 @@ impl Missed {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NoCursor => "no_cursor",
+            Self::OtherStream => "other_stream",
             Self::Reset => "reset",
             Self::NewEpoch => "new_epoch",
             Self::Gap => "gap",
@@ -39,6 +42,8 @@ impl Missed {
 /// A place in a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
+    /// In which stream, as the peer's settings name it.
+    pub stream: String,
     /// The last entry that was dealt with.
     pub at: StreamId,
     /// The lives of the stream met so far with the last number of each, the most recent last. Several: engines that share
@@ -48,21 +53,44 @@ pub struct Cursor {
 
 impl Cursor {
     /// The cursor of a stream that is followed from its end on, because the cold path brings what came before.
-    pub fn from_end(last: StreamId, newest: Option<(Epoch, u64)>) -> Self {
+    pub fn from_end(stream: &str, last: StreamId, newest: Option<(Epoch, u64)>) -> Self {
         Self {
+            stream: stream.to_owned(),
             at: last,
             epochs: newest.into_iter().collect(),
         }
     }
 
-    /// Looks at where the stream ends, before following it (again).
-    pub fn on_connect(&mut self, last: StreamId) -> Option<Missed> {
-        if last >= self.at {
-            return None;
+    /// Where to follow `stream` (again), which ends with `last`, the event `newest`; and what shows that events went by.
+    ///
+    /// A cursor under another name is one of this stream if it knows the life in which the stream is: those are random.
+    pub fn resume(
+        kept: Option<Self>,
+        stream: &str,
+        last: StreamId,
+        newest: Option<(Epoch, u64)>,
+    ) -> (Self, Option<Missed>) {
+        let from_end = || Self::from_end(stream, last, newest);
+        let Some(mut cursor) = kept else {
+            return (from_end(), Some(Missed::NoCursor));
+        };
+        let is_known = newest.is_some_and(|(epoch, _)| cursor.last_of(epoch).is_some());
+        if cursor.stream != stream && !is_known {
+            return (from_end(), Some(Missed::OtherStream));
+        }
+        stream.clone_into(&mut cursor.stream);
+        if last >= cursor.at {
+            return (cursor, None);
         }
         // Whatever is there now is new to us.
-        self.at = StreamId::MIN;
-        Some(Missed::Reset)
+        cursor.at = StreamId::MIN;
+        (cursor, Some(Missed::Reset))
+    }
+
+    /// The last number known of a life of the stream.
+    pub fn last_of(&self, epoch: Epoch) -> Option<u64> {
+        let known = self.epochs.iter().find(|(known, _)| *known == epoch);
+        known.map(|(_, last)| *last)
     }
 
     /// Moves past a well-formed event. Says when its number shows that others were missed.
@@ -116,7 +144,7 @@ mod tests {
 
     #[test]
     fn whatever_was_missed_shows() {
-        let mut cursor = Cursor::from_end(id(10), Some((Epoch(1), 5)));
+        let mut cursor = Cursor::from_end("s", id(10), Some((Epoch(1), 5)));
         assert_eq!(cursor.pass(id(11), Epoch(1), 6), None);
         assert_eq!(
             cursor.pass(id(12), Epoch(1), 6),
@@ -134,15 +162,35 @@ mod tests {
         cursor.pass_malformed(id(17));
         assert_eq!(cursor.at, id(17));
         assert_eq!(cursor.pass(id(18), Epoch(2), 3), Some(Missed::Gap));
-        assert_eq!(cursor.on_connect(id(18)), None);
-        assert_eq!(cursor.on_connect(id(17)), Some(Missed::Reset));
-        assert_eq!(cursor.at, StreamId::MIN);
+        let kept = Some(cursor.clone());
+        assert_eq!(Cursor::resume(kept, "s", id(18), None), (cursor, None));
+    }
+
+    #[test]
+    fn a_cursor_belongs_to_a_stream() {
+        let kept = Cursor::from_end("s", id(10), Some((Epoch(1), 5)));
+        let resume = |stream, last, epoch| {
+            let newest = Some((Epoch(epoch), 9));
+            let (cursor, missed) = Cursor::resume(Some(kept.clone()), stream, id(last), newest);
+            assert_eq!(cursor.stream, stream);
+            (cursor.at, missed)
+        };
+        assert_eq!(resume("s", 10, 1), (id(10), None));
+        assert_eq!(resume("s", 20, 2), (id(10), None), "its events tell");
+        assert_eq!(resume("s", 9, 1), (StreamId::MIN, Some(Missed::Reset)));
+        assert_eq!(resume("t", 20, 1), (id(10), None), "another way to it");
+        assert_eq!(resume("t", 20, 2), (id(20), Some(Missed::OtherStream)));
+        let (cursor, missed) = Cursor::resume(Some(kept), "t", id(20), None);
+        assert_eq!((cursor.at, missed), (id(20), Some(Missed::OtherStream)));
+        let (cursor, missed) = Cursor::resume(None, "t", id(20), Some((Epoch(3), 7)));
+        assert_eq!((cursor.at, missed), (id(20), Some(Missed::NoCursor)));
+        assert_eq!(cursor.last_of(Epoch(3)), Some(7));
     }
 
     proptest! {
         #[test]
         fn i11_a_lost_event_is_never_passed_over_in_silence(lost in prop::collection::btree_set(1..60u64, 0..10)) {
-            let mut cursor = Cursor::from_end(id(0), Some((Epoch(7), 0)));
+            let mut cursor = Cursor::from_end("s", id(0), Some((Epoch(7), 0)));
             let mut missed = 0;
             for seq in (1..=60).filter(|seq| !lost.contains(seq)) {
                 missed += usize::from(cursor.pass(id(seq), Epoch(7), seq).is_some());

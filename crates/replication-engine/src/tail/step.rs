@@ -131,8 +131,7 @@ pub fn events_behind(cursor: &Cursor, newest: Option<(Epoch, u64)>) -> u64 {
     let Some((epoch, seq)) = newest else {
         return 0;
     };
-    let ours = cursor.epochs.iter().find(|(known, _)| *known == epoch);
-    seq.saturating_sub(ours.map_or(0, |(_, seq)| *seq))
+    seq.saturating_sub(cursor.last_of(epoch).unwrap_or(0))
 }
 
 /// How old a stream's entry is, in milliseconds; 0 for one from the future.
@@ -181,7 +180,7 @@ mod tests {
         spoil(&mut entries[3], "meta", b"{");
         // A bomb: 64 MiB in a few KiB.
         entries[4] = entry(5, vec![0; 64 << 20]);
-        let mut batch = Batch::new(Cursor::from_end(id(0), Some((Epoch(1), 0))));
+        let mut batch = Batch::new(Cursor::from_end("s", id(0), Some((Epoch(1), 0))));
         assert_eq!(batch.add(entries, LIMITS), Progress::Moved);
         assert_eq!((batch.writes.len(), batch.rejected.len()), (2, 4));
         assert_eq!(batch.cursor.at, id(6));
@@ -196,7 +195,7 @@ mod tests {
     fn i8_many_bytes_in_few_are_taken_in_a_portion_at_a_time() {
         let entries: Vec<Entry> = (1..=40).map(|ms| entry(ms, vec![0; 1 << 20])).collect();
         assert!(reply_bytes(&entries) < 1 << 20);
-        let (mut cursor, mut batches) = (Cursor::from_end(id(0), Some((Epoch(1), 0))), 0);
+        let (mut cursor, mut batches) = (Cursor::from_end("s", id(0), Some((Epoch(1), 0))), 0);
         while cursor.at < id(40) {
             let mut batch = Batch::new(cursor);
             let at = entries.partition_point(|entry| entry.id <= batch.cursor.at);
@@ -210,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_server_that_goes_back_is_stuck() {
-        let mut batch = Batch::new(Cursor::from_end(id(9), None));
+        let mut batch = Batch::new(Cursor::from_end("s", id(9), None));
         assert_eq!(
             batch.add(vec![entry(9, vec![]), entry(3, vec![])], LIMITS),
             Progress::Stuck
@@ -241,7 +240,7 @@ mod tests {
         #[test]
         fn lag_and_distance_never_overflow(ms: u64, now: i64, seq: u64, ours: u64) {
             lag_ms(id(ms), now);
-            let cursor = Cursor::from_end(id(0), Some((Epoch(1), ours)));
+            let cursor = Cursor::from_end("s", id(0), Some((Epoch(1), ours)));
             prop_assert_eq!(events_behind(&cursor, Some((Epoch(1), seq))), seq.saturating_sub(ours));
         }
     }

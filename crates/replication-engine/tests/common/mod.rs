@@ -1,8 +1,12 @@
 //! Nodes of a mesh in one process: real engines, streams in memory.
 #![allow(dead_code, clippy::disallowed_methods)] // each test file uses its part; tests live in real time
 
+pub mod clock;
 pub mod faults;
+pub mod gauges;
+pub mod liar;
 pub mod pair;
+pub mod watched;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use replication_engine::peer::Dialler;
 use replication_engine::peer::memory::{MemoryMesh, MemoryPort};
-use replication_engine::tail::MemoryCursors;
+use replication_engine::tail::{CursorStore, MemoryCursors};
 use replication_engine::{PeerConfig, ReplicationConfig, ReplicationEngine};
 use sync_engine::cdc::memory::MemoryLog;
 use sync_engine::env::{RealEnv, SharedEnv};
@@ -30,6 +34,7 @@ pub struct Node {
     pub cursors: Arc<MemoryCursors>,
     pub mesh: MemoryMesh,
     pub config: ReplicationConfig,
+    pub configs: watch::Sender<ReplicationConfig>,
     pub replication: Option<ReplicationEngine>,
 }
 
@@ -85,6 +90,7 @@ impl Node {
             port,
             cursors: Arc::default(),
             mesh: mesh.clone(),
+            configs: watch::Sender::new(config.clone()),
             config,
             replication: None,
         }
@@ -96,15 +102,30 @@ impl Node {
     }
 
     pub async fn replicate_over(&mut self, dialler: Arc<dyn Dialler>) {
-        let (_, receiver) = watch::channel(self.config.clone());
+        self.replicate_with(dialler, self.cursors.clone()).await;
+    }
+
+    pub async fn replicate_with(
+        &mut self,
+        dialler: Arc<dyn Dialler>,
+        cursors: Arc<dyn CursorStore>,
+    ) {
+        self.configs.send_replace(self.config.clone());
+        let receiver = self.configs.subscribe();
         let replication = ReplicationEngine::builder(self.config.clone(), receiver)
             .with_store(self.engine.clone())
             .with_dialler(dialler)
             .with_mailbox(self.port.clone())
-            .with_cursors(self.cursors.clone())
+            .with_cursors(cursors)
             .build();
         replication.start().await.unwrap();
         self.replication = Some(replication);
+    }
+
+    /// Changes the settings of replication while it runs.
+    pub fn reload(&mut self, change: impl FnOnce(&mut ReplicationConfig)) {
+        change(&mut self.config);
+        self.configs.send_replace(self.config.clone());
     }
 
     pub fn replication(&self) -> &ReplicationEngine {
@@ -149,6 +170,17 @@ impl Node {
         }
         self.engine.shutdown().await;
     }
+}
+
+/// Nodes of these ids, each with all the others as its peers; none replicates yet.
+pub async fn mesh(ids: &[&str], stream_max: usize) -> Vec<Node> {
+    let mesh = MemoryMesh::default();
+    let mut nodes = Vec::new();
+    for id in ids {
+        let peers: Vec<&str> = ids.iter().copied().filter(|peer| peer != id).collect();
+        nodes.push(Node::start(&mesh, id, &peers, stream_max).await);
+    }
+    nodes
 }
 
 /// Waits until `done` says so.

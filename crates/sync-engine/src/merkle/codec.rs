@@ -7,9 +7,10 @@
 //! prefix   = shared  length  bytes[length]     shared: bytes taken over from the prefix before; at first from the question
 //! kind     = 2 × index of the origin + (1 if live)
 //! ```
-//! All numbers are LEB128 varints without superfluous bytes. Prefixes within a list ascend; groups do not overlap.
+//! All numbers are varints ([`super::wire`]). Prefixes within a list ascend; groups do not overlap.
 
 use super::summary::{Detail, Group, ShortLeaf, Summary};
+use super::wire::{Input, WireError, put_varint};
 use crate::item::key::{InvalidKey, Key};
 use crate::item::stamp::{HlcTime, Origin, Stamp};
 use crate::limits::KEY_BYTES_MAX;
@@ -26,28 +27,12 @@ pub const QUESTION_PREFIXES_MAX: usize = 4096;
 /// Bytes that are no question or no answer. Nothing of them is used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
-    /// The bytes end in the middle.
-    #[error("the message ends early")]
-    Truncated,
-    /// There is more after the end.
-    #[error("{0} bytes follow the end of the message")]
-    Trailing(usize),
+    /// They end early, go on too long, or hold a number or length that is none.
+    #[error(transparent)]
+    Wire(#[from] WireError),
     /// Another format than this engine speaks.
     #[error("unknown format {0}")]
     Format(u8),
-    /// A varint is longer than 64 bits or not the shortest form.
-    #[error("a number is malformed")]
-    Number,
-    /// A list is longer than is accepted.
-    #[error("{what}: {count} entries, the limit is {limit}")]
-    TooMany {
-        /// Which list.
-        what: &'static str,
-        /// Entries announced.
-        count: u64,
-        /// Entries accepted.
-        limit: usize,
-    },
     /// A prefix is longer than a key may be, or takes over more than there is.
     #[error("a prefix is malformed")]
     Prefix,
@@ -78,15 +63,15 @@ pub fn encode_question(prefixes: &[Vec<u8>], detail: Detail) -> Vec<u8> {
 
 /// The question of these bytes: prefixes, and the detail as wished (the answerer bounds it).
 pub fn decode_question(bytes: &[u8]) -> Result<(Vec<Vec<u8>>, Detail), CodecError> {
-    let mut input = Input::open(bytes)?;
+    let mut input = open(bytes)?;
     let detail = Detail {
-        groups_max: input.varint_u16()?,
-        leaves_max: input.varint_u16()?,
+        groups_max: take_u16(&mut input)?,
+        leaves_max: take_u16(&mut input)?,
     };
     let count = input.count("prefixes", QUESTION_PREFIXES_MAX)?;
     let mut prefixes: Vec<Vec<u8>> = Vec::new();
     for _ in 0..count {
-        let prefix = input.prefix(prefixes.last().map_or(&[], Vec::as_slice))?;
+        let prefix = take_prefix(&mut input, prefixes.last().map_or(&[], Vec::as_slice))?;
         if prefixes.last().is_some_and(|before| *before >= prefix) {
             return Err(CodecError::Order("prefixes"));
         }
@@ -141,11 +126,11 @@ fn put_leaves(out: &mut Vec<u8>, asked: &[u8], leaves: &[(Key, ShortLeaf)]) {
 
 /// The answer of these bytes to a question about `asked`. Holds at most a few MiB, whatever the bytes say.
 pub fn decode_summary(asked: &[u8], bytes: &[u8]) -> Result<Summary, CodecError> {
-    let mut input = Input::open(bytes)?;
+    let mut input = open(bytes)?;
     let mut summary = Summary::default();
     for _ in 0..input.count("groups", SUMMARY_ITEMS_MAX)? {
         let before = summary.groups.last().map(|group| &group.prefix[..]);
-        let prefix = input.prefix(before.unwrap_or(asked))?;
+        let prefix = take_prefix(&mut input, before.unwrap_or(asked))?;
         if before.is_some_and(|before| *before >= prefix[..] || prefix.starts_with(before)) {
             return Err(CodecError::Order("groups"));
         }
@@ -157,18 +142,10 @@ pub fn decode_summary(asked: &[u8], bytes: &[u8]) -> Result<Summary, CodecError>
     }
     let count = input.count("leaves", SUMMARY_ITEMS_MAX)?;
     if count > 0 {
-        summary.leaves = input.leaves(asked, count)?;
+        summary.leaves = take_leaves(&mut input, asked, count)?;
     }
     input.close()?;
     Ok(summary)
-}
-
-fn put_varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
 }
 
 fn put_prefix(out: &mut Vec<u8>, before: &[u8], prefix: &[u8]) {
@@ -179,110 +156,66 @@ fn put_prefix(out: &mut Vec<u8>, before: &[u8], prefix: &[u8]) {
     out.extend_from_slice(suffix);
 }
 
-/// Bytes not read yet.
-struct Input<'a>(&'a [u8]);
+/// Opens a message of the format that this engine speaks.
+fn open(bytes: &[u8]) -> Result<Input<'_>, CodecError> {
+    let mut input = Input::new(bytes);
+    match input.byte()? {
+        FORMAT => Ok(input),
+        other => Err(CodecError::Format(other)),
+    }
+}
 
-impl<'a> Input<'a> {
-    fn open(bytes: &'a [u8]) -> Result<Self, CodecError> {
-        let mut input = Self(bytes);
-        match input.array()? {
-            [FORMAT] => Ok(input),
-            [other] => Err(CodecError::Format(other)),
+fn take_u16(input: &mut Input<'_>) -> Result<u16, CodecError> {
+    Ok(u16::try_from(input.varint()?).map_err(|_| WireError::Number)?)
+}
+
+fn take_prefix(input: &mut Input<'_>, before: &[u8]) -> Result<Vec<u8>, CodecError> {
+    let length = |number: u64| usize::try_from(number).map_err(|_| CodecError::Prefix);
+    let shared = length(input.varint()?)?;
+    let suffix = length(input.varint()?)?;
+    let start = before.get(..shared).ok_or(CodecError::Prefix)?;
+    if suffix > KEY_BYTES_MAX || shared + suffix > KEY_BYTES_MAX {
+        return Err(CodecError::Prefix);
+    }
+    Ok([start, input.take(suffix)?].concat())
+}
+
+fn take_leaves(
+    input: &mut Input<'_>,
+    asked: &[u8],
+    count: usize,
+) -> Result<Vec<(Key, ShortLeaf)>, CodecError> {
+    let mut origins = Vec::new();
+    for _ in 0..input.count("origins", count)? {
+        origins.push(u64::from_be_bytes(input.array()?));
+    }
+    let first = input.varint()?;
+    let mut leaves: Vec<(Key, ShortLeaf)> = Vec::new();
+    for _ in 0..count {
+        let before = leaves.last().map(|(key, _)| key.as_bytes());
+        let bytes = take_prefix(input, before.unwrap_or(asked))?;
+        if before.is_some_and(|before| *before >= bytes[..]) {
+            return Err(CodecError::Order("leaves"));
         }
+        let kind = input.varint()?;
+        let origin = usize::try_from(kind >> 1)
+            .ok()
+            .and_then(|at| origins.get(at));
+        let time = first.checked_add(input.varint()?);
+        let (Some(origin), Some(time)) = (origin, time) else {
+            return Err(CodecError::Stamp);
+        };
+        let stamp = Stamp {
+            time: HlcTime(time),
+            origin: Origin::from_raw(*origin),
+        };
+        let hash = match kind & 1 {
+            1 => Some(input.array()?),
+            _ => None,
+        };
+        leaves.push((Key::parse(&bytes)?, ShortLeaf { stamp, hash }));
     }
-
-    fn close(self) -> Result<(), CodecError> {
-        match self.0.len() {
-            0 => Ok(()),
-            more => Err(CodecError::Trailing(more)),
-        }
-    }
-
-    fn take(&mut self, length: usize) -> Result<&'a [u8], CodecError> {
-        let (taken, left) = self
-            .0
-            .split_at_checked(length)
-            .ok_or(CodecError::Truncated)?;
-        self.0 = left;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], CodecError> {
-        let (taken, left) = self.0.split_first_chunk().ok_or(CodecError::Truncated)?;
-        self.0 = left;
-        Ok(*taken)
-    }
-
-    fn varint(&mut self) -> Result<u64, CodecError> {
-        let mut number = 0u64;
-        for shift in (0..64).step_by(7) {
-            let [byte] = self.array()?;
-            let bits = u64::from(byte & 0x7f);
-            if (shift == 63 && bits > 1) || (shift > 0 && byte == 0) {
-                return Err(CodecError::Number);
-            }
-            number |= bits << shift;
-            if byte < 0x80 {
-                return Ok(number);
-            }
-        }
-        Err(CodecError::Number)
-    }
-
-    fn varint_u16(&mut self) -> Result<u16, CodecError> {
-        u16::try_from(self.varint()?).map_err(|_| CodecError::Number)
-    }
-
-    fn count(&mut self, what: &'static str, limit: usize) -> Result<usize, CodecError> {
-        let count = self.varint()?;
-        let fits = usize::try_from(count).ok().filter(|count| *count <= limit);
-        fits.ok_or(CodecError::TooMany { what, count, limit })
-    }
-
-    fn prefix(&mut self, before: &[u8]) -> Result<Vec<u8>, CodecError> {
-        let length = |number: u64| usize::try_from(number).map_err(|_| CodecError::Prefix);
-        let shared = length(self.varint()?)?;
-        let suffix = length(self.varint()?)?;
-        let start = before.get(..shared).ok_or(CodecError::Prefix)?;
-        if suffix > KEY_BYTES_MAX || shared + suffix > KEY_BYTES_MAX {
-            return Err(CodecError::Prefix);
-        }
-        Ok([start, self.take(suffix)?].concat())
-    }
-
-    fn leaves(&mut self, asked: &[u8], count: usize) -> Result<Vec<(Key, ShortLeaf)>, CodecError> {
-        let mut origins = Vec::new();
-        for _ in 0..self.count("origins", count)? {
-            origins.push(u64::from_be_bytes(self.array()?));
-        }
-        let first = self.varint()?;
-        let mut leaves: Vec<(Key, ShortLeaf)> = Vec::new();
-        for _ in 0..count {
-            let before = leaves.last().map(|(key, _)| key.as_bytes());
-            let bytes = self.prefix(before.unwrap_or(asked))?;
-            if before.is_some_and(|before| *before >= bytes[..]) {
-                return Err(CodecError::Order("leaves"));
-            }
-            let kind = self.varint()?;
-            let origin = usize::try_from(kind >> 1)
-                .ok()
-                .and_then(|at| origins.get(at));
-            let time = first.checked_add(self.varint()?);
-            let (Some(origin), Some(time)) = (origin, time) else {
-                return Err(CodecError::Stamp);
-            };
-            let stamp = Stamp {
-                time: HlcTime(time),
-                origin: Origin::from_raw(*origin),
-            };
-            let hash = match kind & 1 {
-                1 => Some(self.array()?),
-                _ => None,
-            };
-            leaves.push((Key::parse(&bytes)?, ShortLeaf { stamp, hash }));
-        }
-        Ok(leaves)
-    }
+    Ok(leaves)
 }
 
 #[cfg(test)]
@@ -379,11 +312,11 @@ mod tests {
         put_varint(&mut bytes, u64::MAX);
         assert!(matches!(
             decode_summary(b"", &bytes),
-            Err(CodecError::TooMany { .. })
+            Err(CodecError::Wire(WireError::TooMany { .. }))
         ));
         assert_eq!(
             decode_summary(b"", &[FORMAT, 2, 0]),
-            Err(CodecError::Truncated)
+            Err(WireError::Truncated.into())
         );
         assert_eq!(decode_summary(b"", &[9]), Err(CodecError::Format(9)));
         // A prefix of 1025 bytes.

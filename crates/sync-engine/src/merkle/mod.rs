@@ -28,6 +28,8 @@ pub mod read;
 
 pub mod walk;
 
+pub mod wire;
+
 pub mod codec;
 
 pub mod path;

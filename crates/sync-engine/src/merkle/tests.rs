@@ -353,6 +353,18 @@ fn answers_nobody_asked_for_are_refused() {
         );
         assert!(descent.is_done() && descent.finish().truncated);
     }
+    let short = ShortLeaf::from(&leaf(1));
+    let (groups, leaves) = (Vec::new(), vec![("us.x".into(), short)]);
+    let elsewhere = Summary { groups, leaves };
+    let (groups, leaves) = (Vec::new(), vec![None]);
+    let view_of_one = OurView { groups, leaves };
+    let mut other = Descent::new(b"uk".to_vec(), WalkBudget::default());
+    assert_eq!(other.next_questions(9).0.len(), 1);
+    assert_eq!(
+        other.on_summary(b"uk", &elsewhere, &view_of_one),
+        Err(WalkError::Outside)
+    );
+    assert!(other.found().is_empty());
     assert_eq!(descent.next_questions(9).0.len(), 1);
     assert_eq!(
         descent.on_summary(b"uk", &group(b"uk."), &OurView::default()),

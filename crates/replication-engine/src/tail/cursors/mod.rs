@@ -61,6 +61,7 @@ mod tests {
         assert_eq!(store.cursor("a").await.unwrap(), None);
         assert_eq!(store.fill("a").await.unwrap(), None);
         let mut cursor = Cursor::from_end(
+            "redis://somewhere s",
             StreamId {
                 ms: u64::MAX,
                 seq: 3,

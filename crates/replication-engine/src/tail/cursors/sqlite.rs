@@ -16,8 +16,11 @@ use crate::tail::Cursor;
 const QUEUE: usize = 64;
 
 const SCHEMA: &str = "
-    CREATE TABLE IF NOT EXISTS cursors (peer TEXT PRIMARY KEY, at TEXT NOT NULL, epochs TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS cursors (peer TEXT PRIMARY KEY, stream TEXT NOT NULL, at TEXT NOT NULL, epochs TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS fills (peer TEXT PRIMARY KEY, after BLOB NOT NULL);";
+
+/// For a file from before cursors named their streams: a cursor of an unnamed one is kept where the epoch is known.
+const NAME_STREAMS: &str = "ALTER TABLE cursors ADD COLUMN stream TEXT NOT NULL DEFAULT ''";
 
 type Job = Box<dyn FnOnce(&Connection) + Send>;
 
@@ -145,6 +148,9 @@ fn open_whole(path: &Path, wal_mode: bool) -> rusqlite::Result<Connection> {
     // An older cursor is harmless, so the last ones may go with the power.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.execute_batch(SCHEMA)?;
+    if connection.prepare("SELECT stream FROM cursors").is_err() {
+        connection.execute_batch(NAME_STREAMS)?;
+    }
     // A row a peer: quickly read.
     let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     match verdict.as_str() {
@@ -167,15 +173,21 @@ impl CursorStore for SqliteCursors {
     async fn cursor(&self, peer: &str) -> Result<Option<Cursor>, CursorError> {
         let peer = peer.to_owned();
         let read = move |connection: &Connection| {
-            let sql = "SELECT at, epochs FROM cursors WHERE peer = ?1";
-            let row =
-                |row: &rusqlite::Row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+            let sql = "SELECT stream, at, epochs FROM cursors WHERE peer = ?1";
+            let row = |row: &rusqlite::Row| {
+                Ok((
+                    row.get(0)?,
+                    row.get::<_, String>(1)?,
+                    row.get::<_, String>(2)?,
+                ))
+            };
             connection.query_row(sql, [peer], row).optional()
         };
         let row = self.run("read a cursor in", read).await?;
         // A row that cannot be read is like none: the stream is followed from its end, and the cold path brings the rest.
-        Ok(row.and_then(|(at, epochs)| {
+        Ok(row.and_then(|(stream, at, epochs)| {
             Some(Cursor {
+                stream,
                 at: at.parse().ok()?,
                 epochs: Cursor::parse_epochs(&epochs)?,
             })
@@ -183,9 +195,11 @@ impl CursorStore for SqliteCursors {
     }
 
     async fn save_cursor(&self, peer: &str, cursor: &Cursor) -> Result<(), CursorError> {
-        let row = (peer.to_owned(), cursor.at.to_string(), cursor.epochs_text());
+        let (peer, stream) = (peer.to_owned(), cursor.stream.clone());
+        let row = (peer, stream, cursor.at.to_string(), cursor.epochs_text());
         let write = move |connection: &Connection| {
-            let sql = "INSERT OR REPLACE INTO cursors (peer, at, epochs) VALUES (?1, ?2, ?3)";
+            let sql =
+                "INSERT OR REPLACE INTO cursors (peer, stream, at, epochs) VALUES (?1, ?2, ?3, ?4)";
             connection.prepare_cached(sql)?.execute(row)
         };
         self.run("write a cursor to", write).await.map(|_| ())
@@ -219,17 +233,38 @@ impl CursorStore for SqliteCursors {
 mod tests {
     use std::sync::Arc;
 
+    use sync_engine::cdc::event::Epoch;
+
     use sync_engine::cdc::stream_id::StreamId;
     use sync_engine::env::RealEnv;
 
     use super::*;
 
     #[tokio::test]
+    async fn a_file_from_before_streams_had_names_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cursors.db");
+        let before =
+            "CREATE TABLE cursors (peer TEXT PRIMARY KEY, at TEXT NOT NULL, epochs TEXT NOT NULL);
+            INSERT INTO cursors VALUES ('a', '7-1', '5:9')";
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch(before).unwrap();
+        drop(connection);
+        for _ in 0..2 {
+            let env = Arc::new(RealEnv::default());
+            let cursors = SqliteCursors::open(&path, true, env).await.unwrap();
+            let cursor = Cursor::from_end("", StreamId { ms: 7, seq: 1 }, Some((Epoch(5), 9)));
+            assert_eq!(cursors.cursor("a").await.unwrap(), Some(cursor.clone()));
+            cursors.save_cursor("b", &cursor).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
     async fn a_damaged_file_is_set_aside_and_the_cursors_begin_anew() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cursors.db");
         let env = || -> SharedEnv { Arc::new(RealEnv::default()) };
-        let cursor = Cursor::from_end(StreamId { ms: 7, seq: 1 }, None);
+        let cursor = Cursor::from_end("s", StreamId { ms: 7, seq: 1 }, None);
         let cursors = SqliteCursors::open(&path, false, env()).await.unwrap();
         cursors.save_cursor("a", &cursor).await.unwrap();
         drop(cursors);

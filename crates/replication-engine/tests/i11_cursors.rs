@@ -1,0 +1,58 @@
+//! A cursor never passes what was not applied.
+#![allow(clippy::disallowed_methods)] // tests live in real time
+
+mod common;
+
+use common::{converge, eventually, mesh};
+use replication_engine::tail::{Cursor, CursorStore};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i11_a_cursor_never_passes_what_could_not_be_applied() {
+    let mut nodes = mesh(&["a", "b"], 10_000).await;
+    nodes[1].config.settings.cold_path.enabled = false;
+    nodes[1].replicate().await;
+    eventually("connected", 5, async || {
+        nodes[1].replication().peers()[0].is_connected
+    })
+    .await;
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    nodes[0].put("k.0", "v").await;
+    eventually("the first write", 5, async || {
+        nodes[1].get("k.0").await.is_some()
+    })
+    .await;
+    let before = nodes[1].replication().peers()[0].cursor;
+    nodes[1].archive.set_down(true);
+    for n in 1..50 {
+        nodes[0].put(&format!("k.{n}"), "v").await;
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    assert_eq!(nodes[1].replication().peers()[0].cursor, before);
+    // Killed and started anew, still down: nothing has moved.
+    nodes[1].replication().shutdown().await;
+    nodes[1].replicate().await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    nodes[1].archive.set_down(false);
+    let all = converge(&[&nodes[0], &nodes[1]], 60).await;
+    assert_eq!(all.len(), 50);
+    assert!(nodes[1].replication().peers()[0].cursor > before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i11_a_cursor_past_the_end_of_the_stream_begins_anew() {
+    let mut nodes = mesh(&["a", "b"], 1000).await;
+    for n in 0..20 {
+        nodes[0].put(&format!("k.{n}"), "v").await;
+    }
+    eventually("published", 5, async || nodes[0].log.len() == 20).await;
+    // As after the peer has lost its Redis: what we know is longer than what there is.
+    let mut last = nodes[0].log.last_id();
+    last.ms += 3_600_000;
+    let stream = nodes[1].config.peers[0].stream();
+    let kept = Cursor::from_end(&stream, last, None);
+    nodes[1].cursors.save_cursor("a", &kept).await.unwrap();
+    nodes[1].config.settings.cold_path.enabled = false;
+    nodes[1].replicate().await;
+    let all = converge(&[&nodes[0], &nodes[1]], 10).await;
+    assert_eq!(all.len(), 20);
+}
