@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn i12_an_entry_that_cannot_be_read_is_passed_over_and_missed() {
-        let mut batch = Batch::new(Cursor::from_end(id(0), Some((Epoch(1), 0))));
+        let mut batch = Batch::new(Cursor::from_end("s", id(0), Some((Epoch(1), 0))));
         batch.pass_oversize(id(1), 1000);
         batch.add(vec![entry(2, vec![])], LIMITS);
         assert_eq!((batch.entries, batch.cursor.at), (2, id(2)));
