@@ -73,7 +73,7 @@ impl SyncEngine {
         let archive = GuardedArchive::new(archive, CIRCUIT, env.clone());
         let found = match open_archive(&archive, &*env).await {
             Ok(opened) => Found::read(&archive, &config, &opened, env.random()).await?,
-            Err(error) => Found::nothing_yet(&config, env.now_ms(), error)?,
+            Err(error) => Found::nothing_yet(&config, (env.now_ms(), env.random()), error)?,
         };
         let wal = self.wal(&config)?;
         self.enter(EngineState::DrainingWal);
