@@ -15,6 +15,8 @@ pub mod wal;
 
 pub mod sql;
 
+pub mod cache;
+
 pub mod cursors;
 
 pub mod net;

@@ -13,6 +13,7 @@ use sync_engine::l3::memory::MemoryArchive;
 use sync_engine::{SyncEngine, SyncEngineConfig};
 use tokio::sync::watch;
 
+use crate::cache::SimCache;
 use crate::cursors::SimCursors;
 use crate::env::{SimEnv, Skew};
 use crate::exec::{Group, World};
@@ -35,6 +36,8 @@ pub struct Setup {
     pub relay: bool,
     /// Entries that its stream keeps.
     pub stream_max: usize,
+    /// Bytes of L1.
+    pub l1_bytes: usize,
     /// Milliseconds until a batch is flushed.
     pub flush_ms: u64,
     /// Seconds between comparisons.
@@ -49,6 +52,8 @@ pub struct Machine {
     pub skew: Skew,
     /// Its rows.
     pub sql: SqlDisk,
+    /// Its Redis, if it has one.
+    pub cache: Option<SimCache>,
     /// Its log, if it has one.
     pub wal: Option<WalDisk>,
     /// Its cursors.
@@ -93,13 +98,13 @@ impl Machine {
         net: &Net,
         mesh: &MemoryMesh,
         setup: Setup,
-        sql: SqlDisk,
-        wal: Option<WalDisk>,
+        (sql, wal, cache): (SqlDisk, Option<WalDisk>, Option<SimCache>),
     ) -> Self {
         Self {
             setup,
             skew: Skew::default(),
             sql,
+            cache,
             wal,
             cursors: SimCursors::default(),
             world: world.clone(),
@@ -159,6 +164,7 @@ impl Machine {
         let setup = &self.setup;
         let settings = SyncEngineConfig {
             node_id: Some(setup.id.clone()),
+            l1_max_bytes: setup.l1_bytes,
             batch_flush_ms: setup.flush_ms,
             // The path is never opened; it says that there is a log.
             wal_path: self.wal.as_ref().map(|_| "given".into()),
@@ -170,6 +176,9 @@ impl Machine {
             .with_env(env.clone())
             .with_archive(self.sql.open(group))
             .with_changes(log.clone());
+        if let Some(cache) = &self.cache {
+            builder = builder.with_cache(Arc::new(cache.clone()));
+        }
         if let Some(wal) = &self.wal {
             builder = builder.with_wal(wal.open(env.clone()));
         }

@@ -8,18 +8,21 @@ use replication_engine::peer::memory::MemoryMesh;
 use sync_engine::item::Stored;
 use sync_engine::merkle::node::Aggregate;
 
+use crate::cache::SimCache;
 use crate::exec::World;
 use crate::log::Log;
 use crate::net::Net;
 use crate::node::{Backup, Life, Machine, Setup};
 use crate::oracle::Oracle;
-use crate::script::{Event, Script, Topology};
+use crate::script::{CacheEvent, Event, Script, Topology};
 use crate::sql::SqlDisk;
 use crate::wal::WalDisk;
 use crate::workload::Workload;
 
 /// How long the nodes have to become equal after everything was mended.
 const HEALING: Duration = Duration::from_secs(300);
+/// Longer than any item lives that ends by itself.
+const LAST_EXPIRY: Duration = Duration::from_secs(25);
 /// How often the nodes are looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -96,6 +99,18 @@ fn peers_of(topology: Topology, node: usize, nodes: usize) -> Vec<String> {
     (0..nodes).filter(knows).map(name).collect()
 }
 
+fn happen_to(cache: &SimCache, event: CacheEvent) {
+    match event {
+        CacheEvent::Down(is_down) => cache.faults(|faults| faults.is_down = is_down),
+        CacheEvent::Full(is_full) => cache.faults(|faults| faults.is_full = is_full),
+        CacheEvent::Flaky(once_in) => cache.faults(|faults| faults.fails_once_in = once_in),
+        CacheEvent::Slow(ms) => cache.faults(|faults| faults.takes_ms = ms),
+        CacheEvent::FailOver(lost) => cache.fail_over(lost),
+        CacheEvent::Wipe => cache.wipe(),
+        CacheEvent::Evict => cache.evict(),
+    }
+}
+
 impl Stage {
     fn new(world: &World, script: Script) -> Self {
         let log = Log::new(world);
@@ -107,12 +122,21 @@ impl Stage {
                 peers: peers_of(script.topology, node, nodes),
                 relay: script.topology != Topology::Mesh,
                 stream_max: script.stream_max,
+                l1_bytes: script.l1_bytes,
                 flush_ms: script.flush_ms,
                 cold_sec: 2,
             };
             let sql = SqlDisk::new(world, kind.place);
             let wal = kind.has_wal.then(|| WalDisk::new(world.rng()));
-            Arc::new(Machine::new(world, &log, &net, &mesh, setup, sql, wal))
+            let cache = kind.has_cache.then(|| SimCache::new(world));
+            Arc::new(Machine::new(
+                world,
+                &log,
+                &net,
+                &mesh,
+                setup,
+                (sql, wal, cache),
+            ))
         };
         let machines: Vec<_> = script.kinds.iter().enumerate().map(machine).collect();
         let workload = Workload {
@@ -142,11 +166,12 @@ impl Stage {
 
     async fn play(mut self) {
         self.note(format!(
-            "{:?} {:?}, {} keys, streams of {}, flush {} ms, {} writers every {} ms",
+            "{:?} {:?}, {} keys, streams of {}, L1 {}, flush {} ms, {} writers every {} ms",
             self.script.topology,
             self.script.kinds,
             self.script.keys,
             self.script.stream_max,
+            self.script.l1_bytes,
             self.script.flush_ms,
             self.script.writers,
             self.script.pause_ms
@@ -167,7 +192,11 @@ impl Stage {
         self.mend();
         self.note("everything is mended");
         if self.heal().await {
-            self.compare().await;
+            // Until everything that ends by itself has ended.
+            self.world.sleep(LAST_EXPIRY).await;
+            if self.heal().await {
+                self.compare().await;
+            }
         }
     }
 
@@ -298,6 +327,11 @@ impl Stage {
                     wal.fail_syncs(once_in);
                 }
             }
+            Event::Cache(node, event) => {
+                if let Some(cache) = &self.machines[node].cache {
+                    happen_to(cache, event);
+                }
+            }
             Event::Clock(node, ms) => self.machines[node].skew.set(ms),
         }
     }
@@ -311,6 +345,9 @@ impl Stage {
             machine.skew.set(0);
             if let Some(wal) = &machine.wal {
                 wal.fail_syncs(0);
+            }
+            if let Some(cache) = &machine.cache {
+                cache.faults(|faults| *faults = Default::default());
             }
             self.start(node);
         }
@@ -327,7 +364,9 @@ impl Stage {
             let first = roots.first().copied().flatten();
             if first.is_some() && roots.iter().all(|root| *root == first) {
                 let took = self.world.now() - begun;
-                *self.healed.lock() = took;
+                let mut healed = self.healed.lock();
+                *healed = took.max(*healed);
+                drop(healed);
                 self.note(format!("all equal after {took:?}"));
                 return true;
             }

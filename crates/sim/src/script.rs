@@ -23,6 +23,8 @@ pub struct Kind {
     pub place: Place,
     /// Whether it has a write-ahead log.
     pub has_wal: bool,
+    /// Whether it has a Redis.
+    pub has_cache: bool,
 }
 
 /// Something that happens to one or two nodes.
@@ -54,8 +56,29 @@ pub enum Event {
     SqlSlow(usize, u64),
     /// One sync of the log in so many fails; 0: none.
     SyncFails(usize, u64),
+    /// Something happens to the Redis.
+    Cache(usize, CacheEvent),
     /// The wall clock is set to be off by so many milliseconds.
     Clock(usize, i64),
+}
+
+/// What may happen to a Redis.
+#[derive(Clone, Copy, Debug)]
+pub enum CacheEvent {
+    /// It answers nothing (true), or again.
+    Down(bool),
+    /// It takes no writes (true), or again.
+    Full(bool),
+    /// One call in so many fails, with some or all of it done; 0: none.
+    Flaky(u64),
+    /// It takes up to so many milliseconds.
+    Slow(u64),
+    /// Another one takes over that missed what was written so lately.
+    FailOver(Duration),
+    /// It starts again, empty.
+    Wipe,
+    /// It throws out some of what it holds.
+    Evict,
 }
 
 impl fmt::Display for Event {
@@ -77,6 +100,8 @@ pub struct Script {
     pub stream_max: usize,
     /// Milliseconds until a batch is flushed.
     pub flush_ms: u64,
+    /// Bytes of each L1: the smallest one holds a part of the keys only.
+    pub l1_bytes: usize,
     /// Writers of each node.
     pub writers: usize,
     /// Milliseconds between two writes of one writer, at the most.
@@ -100,6 +125,7 @@ impl Script {
                     Place::File
                 },
                 has_wal: rng.u8(..4) != 0,
+                has_cache: rng.u8(..3) == 0,
             })
             .collect();
         let topology = match rng.u8(..4) {
@@ -120,6 +146,9 @@ impl Script {
             keys: *[3, 20, 200].get(rng.usize(..3)).unwrap_or(&20),
             stream_max: *[10, 100, 10_000].get(rng.usize(..3)).unwrap_or(&100),
             flush_ms: *[5, 50, 200].get(rng.usize(..3)).unwrap_or(&50),
+            l1_bytes: *[64 << 10, 1 << 20]
+                .get(rng.usize(..2))
+                .unwrap_or(&(1 << 20)),
             writers: rng.usize(1..=3),
             pause_ms: *[10, 100, 1000].get(rng.usize(..3)).unwrap_or(&100),
             events,
@@ -142,7 +171,7 @@ fn push_event(
         events.push((at, begin));
         events.push((later, end));
     };
-    match rng.u8(..14) {
+    match rng.u8(..18) {
         0 | 1 => both(Event::Crash(node, rng.bool()), Event::Start(node)),
         2 => both(Event::Stop(node), Event::Start(node)),
         3 => both(Event::Wipe(node), Event::Start(node)),
@@ -170,6 +199,36 @@ fn push_event(
             );
             events.push((later, Event::Crash(node, rng.bool())));
             events.push((later, Event::Start(node)));
+        }
+        13..=16 => {
+            let cache = |event| Event::Cache(node, event);
+            match rng.u8(..7) {
+                0 => both(
+                    cache(CacheEvent::Down(true)),
+                    cache(CacheEvent::Down(false)),
+                ),
+                1 => both(
+                    cache(CacheEvent::Full(true)),
+                    cache(CacheEvent::Full(false)),
+                ),
+                2 => {
+                    let once_in = rng.u64(2..20);
+                    both(
+                        cache(CacheEvent::Flaky(once_in)),
+                        cache(CacheEvent::Flaky(0)),
+                    );
+                }
+                3 => {
+                    let ms = rng.u64(10..3_000);
+                    both(cache(CacheEvent::Slow(ms)), cache(CacheEvent::Slow(1)));
+                }
+                4 => {
+                    let lost = Duration::from_millis(rng.u64(..2_000));
+                    events.push((at, cache(CacheEvent::FailOver(lost))));
+                }
+                5 => events.push((at, cache(CacheEvent::Wipe))),
+                _ => events.push((at, cache(CacheEvent::Evict))),
+            }
         }
         _ => events.push((at, Event::Clock(node, rng.i64(-60_000..60_000)))),
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use sync_engine::SyncItem;
 use sync_engine::item::hash::ContentHash;
 use sync_engine::item::key::Key;
+use sync_engine::{SubmitOptions, SyncItem};
 
 use crate::log::Log;
 use crate::node::Life;
@@ -64,7 +64,13 @@ impl Workload {
         content.resize(content.len() + rng.usize(..64), b'.');
         let expires_at = (rng.u8(..20) == 0).then(|| life.env.now_ms() + rng.i64(1..20_000));
         let hash = ContentHash::of(&content);
-        let item = SyncItem::new(key.clone(), content).with_expires_at(expires_at);
+        let options = SubmitOptions {
+            redis: rng.u8(..5) != 0,
+            ..SubmitOptions::default()
+        };
+        let item = SyncItem::new(key.clone(), content)
+            .with_expires_at(expires_at)
+            .with_options(options);
         let what = Try::Put { hash, expires_at };
         let number = self.oracle.begin(key, what);
         match life.engine.submit(item).await {

@@ -114,6 +114,8 @@ pub(super) async fn settle_identity(
     );
     if stored.as_ref() != Some(&identity) {
         if stored.is_some_and(|stored| stored.incarnation != identity.incarnation) {
+            // The cache may know writes that this copy does not.
+            archive.set_meta(MetaKey::Generation, Vec::new()).await?;
             tracing::warn!(
                 "this storage is a copy of another node's; this node stamps under a new origin"
             );

@@ -1,7 +1,7 @@
 //! Starting: opening the tiers, taking back the log, loading the tree.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -198,9 +198,9 @@ impl SyncEngine {
             cache,
             stale: StaleKeys::default(),
             cache_order: tokio::sync::RwLock::new(()),
-            generation: AtomicU32::new(0),
+            generation: AtomicU64::new(0),
             cache_life: Mutex::default(),
-            generation_persisted: AtomicU32::new(0),
+            generation_persisted: AtomicU64::new(0),
             archive,
             filter_saved: AtomicU64::new(found.tree.root().count),
             tree: RwLock::new(found.tree),

@@ -96,7 +96,7 @@ impl Core {
             .meta(MetaKey::Generation)
             .await?
             .unwrap_or_default();
-        let run = Persisted::from_bytes(&stored).next_run();
+        let run = Persisted::from_bytes(&stored).next_run(self.env.random());
         for generation in [&self.generation, &self.generation_persisted] {
             generation.store(run.generation, Ordering::Release);
         }
