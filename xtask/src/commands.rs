@@ -1,6 +1,7 @@
 use crate::{
-    cargo, install,
+    cargo, install, mutants,
     run::{Failure, Outcome, steps},
+    sim,
 };
 
 /// Something `cargo xtask` can be asked for.
@@ -46,6 +47,16 @@ const COMMANDS: &[Command] = &[
         run: cargo::examples,
     },
     Command {
+        name: "sim",
+        about: "simulate a mesh under faults: fixed seeds and a few new ones; `--seed N` plays one, `--runs N [--from SEED]` searches",
+        run: sim::sim,
+    },
+    Command {
+        name: "mutants",
+        about: "not part of `test`: plant known bugs one by one, and see after how many runs the simulator finds each",
+        run: mutants::mutants,
+    },
+    Command {
         name: "doc",
         about: "build the documentation, warnings are errors",
         run: cargo::doc,
@@ -58,7 +69,7 @@ const COMMANDS: &[Command] = &[
 ];
 
 /// The steps of `test`, by name.
-const TEST_STEPS: [&str; 6] = ["install", "fmt", "clippy", "unit", "examples", "doc"];
+const TEST_STEPS: [&str; 7] = ["install", "fmt", "clippy", "unit", "examples", "sim", "doc"];
 
 /// Runs the command that the first argument names; the help page without one.
 pub(crate) fn dispatch(args: &[String]) -> Outcome {

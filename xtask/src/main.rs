@@ -11,6 +11,12 @@ mod install;
 /// Cargo's own chores, with our flags.
 mod cargo;
 
+/// Simulated meshes.
+mod sim;
+
+/// Bugs planted to see whether the simulator finds them.
+mod mutants;
+
 /// Running programs, steps and the time they take.
 mod run;
 

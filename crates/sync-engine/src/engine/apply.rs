@@ -12,7 +12,7 @@ use crate::ingest::admit;
 use crate::item::decide::{Decision, decide};
 use crate::item::key::Key;
 use crate::item::{Leaf, Stored};
-use crate::l1::{Due, L1};
+use crate::l1::{Due, Entry, L1};
 use crate::l2::CacheStore;
 use crate::l3::ArchiveStore;
 use crate::limits::{COMMIT_BYTES_MAX, COMMIT_RECORDS_MAX};
@@ -56,21 +56,27 @@ impl SyncEngine {
     /// `Unavailable` when the archive cannot be asked.
     pub async fn leaves_of(&self, keys: &[Key]) -> Result<Vec<Option<Leaf>>, StorageError> {
         let core = self.core("leaves_of")?;
+        // L1 first: what it lets go while the archive is asked is in the archive by then. Only what is on its way there: a
+        // copy out of the cache is nothing that the archive has.
+        let is_due = |entry: &Entry| entry.stored.is_archived() && entry.due.contains(Due::ARCHIVE);
+        let resident = |key| core.l1.peek(key).filter(is_due);
+        let resident: Vec<_> = keys
+            .iter()
+            .map(|key| resident(key).map(|entry| entry.stored.leaf()))
+            .collect();
         let archived = core.archive.leaves_of(keys).await?;
-        let newest = keys.iter().zip(archived).map(|(key, archived)| {
-            let resident = core
-                .l1
-                .peek(key)
-                .filter(|e| e.stored.is_archived())
-                .map(|e| e.stored.leaf());
-            resident
-                .into_iter()
-                .chain(archived)
-                .reduce(|a, b| match decide(Some(&a), &b) {
-                    Decision::Take => b,
-                    Decision::Keep | Decision::Same => a,
-                })
-        });
+        let newest = resident
+            .into_iter()
+            .zip(archived)
+            .map(|(resident, archived)| {
+                resident
+                    .into_iter()
+                    .chain(archived)
+                    .reduce(|a, b| match decide(Some(&a), &b) {
+                        Decision::Take => b,
+                        Decision::Keep | Decision::Same => a,
+                    })
+            });
         Ok(newest.collect())
     }
 }

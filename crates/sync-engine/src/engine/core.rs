@@ -1,7 +1,7 @@
 //! What the parts of a running engine share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
@@ -54,10 +54,10 @@ pub(crate) struct Core {
     pub stale: StaleKeys,
     /// Taken for reading by those who write to the cache, for writing by the one who repairs it.
     pub cache_order: tokio::sync::RwLock<()>,
-    pub generation: AtomicU32,
+    pub generation: AtomicU64,
     /// The life of the cache's server that the generation speaks of.
     pub cache_life: Mutex<Option<Arc<str>>>,
-    pub generation_persisted: AtomicU32,
+    pub generation_persisted: AtomicU64,
     pub archive: GuardedArchive,
     /// Whether the archive has been opened; it may have been down at the start.
     pub archive_open: AtomicBool,

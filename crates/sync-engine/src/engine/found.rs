@@ -74,7 +74,7 @@ impl Found {
     /// what is accepted now does not lose to an older row.
     pub(super) fn nothing_yet(
         config: &SyncEngineConfig,
-        now_ms: i64,
+        (now_ms, random): (i64, u64),
         error: StorageError,
     ) -> Result<Self, StorageError> {
         let (Some(node_id), Some(_), ErrorKind::Unavailable) =
@@ -85,7 +85,7 @@ impl Found {
         tracing::warn!(%error, "starting without the archive: writes are logged until it answers");
         let drift_ms = i64::try_from(config.max_clock_drift_ms).unwrap_or(i64::MAX);
         Ok(Self {
-            identity: Identity::resolve(None, Some(node_id), None, 0),
+            identity: Identity::resolve(None, Some(node_id), None, random),
             clock_bound: HlcTime::from_ms(now_ms.saturating_add(drift_ms)),
             tree: Tree::empty(),
             filter: keys_filter::unproven()?,
@@ -114,6 +114,8 @@ pub(super) async fn settle_identity(
     );
     if stored.as_ref() != Some(&identity) {
         if stored.is_some_and(|stored| stored.incarnation != identity.incarnation) {
+            // The cache may know writes that this copy does not.
+            archive.set_meta(MetaKey::Generation, Vec::new()).await?;
             tracing::warn!(
                 "this storage is a copy of another node's; this node stamps under a new origin"
             );

@@ -35,21 +35,23 @@ impl Persisted {
 
     /// Anything unreadable counts as a stop that was not clean.
     pub(super) fn from_bytes(bytes: &[u8]) -> Self {
-        let generation = bytes.first_chunk().map_or(0, |b| u32::from_be_bytes(*b));
-        let life = bytes.get(5..).and_then(|b| std::str::from_utf8(b).ok());
+        let generation = bytes.first_chunk().map_or(0, |b| u64::from_be_bytes(*b));
+        let life = bytes.get(9..).and_then(|b| std::str::from_utf8(b).ok());
         Self {
             generation,
-            clean: bytes.get(4) == Some(&1),
+            clean: bytes.get(8) == Some(&1),
             life: life.filter(|life| !life.is_empty()).map(Into::into),
         }
     }
 
-    /// The generation of the run that begins: the same after a clean stop, else one above all of the last run.
-    pub(super) fn next_run(self) -> Self {
+    /// The generation of the run that begins: the same after a clean stop, else one above all of the last run; the first one
+    /// of an archive begins with what is `random`.
+    pub(super) fn next_run(self, random: u64) -> Self {
         Self {
-            generation: match self.clean {
-                true => self.generation,
-                false => self.generation.wrapping_add(STEP),
+            generation: match (self.generation, self.clean) {
+                (0, _) => random & !u64::from(u32::MAX) | STEP,
+                (kept, true) => kept,
+                (kept, false) => kept.wrapping_add(STEP),
             },
             clean: false,
             ..self
@@ -129,6 +131,7 @@ impl Core {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::l2::is_believed;
 
     #[test]
     fn only_a_clean_stop_keeps_the_generation() {
@@ -138,8 +141,11 @@ mod tests {
             life: Some("run".into()),
         };
         assert_eq!(Persisted::from_bytes(&stop(true).to_bytes()), stop(true));
-        assert_eq!(stop(true).next_run(), stop(false));
-        assert_eq!(stop(false).next_run().generation, 7 + STEP);
-        assert_eq!(Persisted::from_bytes(b"").next_run().generation, STEP);
+        assert_eq!(stop(true).next_run(9), stop(false));
+        assert_eq!(stop(false).next_run(9).generation, 7 + STEP);
+        let first = |random| Persisted::from_bytes(b"").next_run(random).generation;
+        assert!(!is_believed(first(1 << 32), first(2 << 32)));
+        assert!(!is_believed(first(2 << 32), first(1 << 32)));
+        assert!(is_believed(first(1 << 32), first(1 << 32)));
     }
 }

@@ -6,7 +6,7 @@ use crate::item::stamp::Origin;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     pub node_id: String,
-    /// 0 until the storage turns out to be a copy.
+    /// A random number, new for each new storage and for each copy of one.
     pub incarnation: u64,
     /// What the storage looked like when this was written.
     pub fingerprint: String,
@@ -53,7 +53,9 @@ impl Identity {
         let Some(stored) = stored else {
             return Self {
                 node_id: node_id.map_or_else(|| format!("{random:016x}"), Into::into),
-                incarnation: 0,
+                // A node that lost its storage does not know what it has stamped; with its clock set back it would stamp the
+                // same again.
+                incarnation: random | 1,
                 fingerprint,
             };
         };
@@ -101,10 +103,16 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_lost_its_storage_stamps_under_a_new_origin() {
+        let origin = |random| Identity::resolve(None, Some("a"), Some("disk"), random).origin();
+        assert_ne!(origin(2), origin(4));
+    }
+
+    #[test]
     fn engines_that_share_an_archive_have_an_origin_each() {
         let unnamed = |random| Identity::among_others(None, random).origin();
-        assert_ne!(unnamed(2), unnamed(3));
+        assert_ne!(unnamed(2), unnamed(4));
         let named = |random| Identity::among_others(Some("a"), random).origin();
-        assert_eq!(named(2), named(3));
+        assert_ne!(named(2), named(4));
     }
 }

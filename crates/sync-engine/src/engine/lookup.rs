@@ -7,7 +7,7 @@ use crate::error::{StorageError, Tier};
 use crate::item::key::Key;
 use crate::item::{Stored, SyncItem};
 use crate::l1::{Due, Entry, L1, Ticket};
-use crate::l2::{CacheError, CacheStore, Lookup};
+use crate::l2::{CacheError, CacheStore, Lookup, is_believed};
 use crate::l3::ArchiveStore;
 
 impl Core {
@@ -93,7 +93,8 @@ impl Core {
             }
             Lookup::Hit(stored, generation) => {
                 // What an earlier life of the cache says, the archive may know better.
-                seek.settled = generation >= self.generation() || !self.archive.is_configured();
+                seek.settled =
+                    is_believed(generation, self.generation()) || !self.archive.is_configured();
                 seek.found = Some((stored, Tier::Cache));
             }
         }

@@ -1,7 +1,7 @@
 //! Starting: opening the tiers, taking back the log, loading the tree.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -73,7 +73,7 @@ impl SyncEngine {
         let archive = GuardedArchive::new(archive, CIRCUIT, env.clone());
         let found = match open_archive(&archive, &*env).await {
             Ok(opened) => Found::read(&archive, &config, &opened, env.random()).await?,
-            Err(error) => Found::nothing_yet(&config, env.now_ms(), error)?,
+            Err(error) => Found::nothing_yet(&config, (env.now_ms(), env.random()), error)?,
         };
         let wal = self.wal(&config)?;
         self.enter(EngineState::DrainingWal);
@@ -200,9 +200,9 @@ impl SyncEngine {
             cache,
             stale: StaleKeys::default(),
             cache_order: tokio::sync::RwLock::new(()),
-            generation: AtomicU32::new(0),
+            generation: AtomicU64::new(0),
             cache_life: Mutex::default(),
-            generation_persisted: AtomicU32::new(0),
+            generation_persisted: AtomicU64::new(0),
             archive,
             filter_saved: AtomicU64::new(found.tree.root().count),
             tree: RwLock::new(found.tree),

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::core::Core;
 use super::found::settle_identity;
 use super::generation::Persisted;
-use crate::error::{StorageError, Tier};
+use crate::error::StorageError;
 use crate::item::decide::{Decision, decide};
 use crate::item::key::Key;
 use crate::item::{Leaf, Stored};
@@ -80,16 +80,8 @@ impl Core {
             return Ok(());
         }
         let opened = self.archive.open().await?;
-        let identity =
-            settle_identity(&self.archive, &self.config(), &opened, self.env.random()).await?;
-        if identity.origin() != self.clock.origin() {
-            // What was accepted meanwhile carries the origin of the storage that this one is a copy of.
-            return Err(StorageError::damaged(
-                Tier::Archive,
-                "the storage's identity",
-                NotThisNode,
-            ));
-        }
+        // For the next run: this one began without knowing it, and stamps under an origin of its own until it ends.
+        settle_identity(&self.archive, &self.config(), &opened, self.env.random()).await?;
         self.clock.observe(opened.clock_bound);
         self.begin_generation().await?;
         self.reload_tree_if_outdated().await?;
@@ -104,7 +96,7 @@ impl Core {
             .meta(MetaKey::Generation)
             .await?
             .unwrap_or_default();
-        let run = Persisted::from_bytes(&stored).next_run();
+        let run = Persisted::from_bytes(&stored).next_run(self.env.random());
         for generation in [&self.generation, &self.generation_persisted] {
             generation.store(run.generation, Ordering::Release);
         }
@@ -115,10 +107,3 @@ impl Core {
         Ok(())
     }
 }
-
-/// An archive that was away at the start turns out to be a copy.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error(
-    "it is a copy of another node's; restart this node while the archive answers, so that it takes a new origin"
-)]
-struct NotThisNode;

@@ -179,6 +179,7 @@ impl Core {
                 }
             }
             tokio::select! {
+                biased;
                 changed = flushed.changed() => if changed.is_err() {
                     return;
                 },

@@ -30,7 +30,7 @@ impl HlcTime {
 pub struct Origin(u64);
 
 impl Origin {
-    /// The origin of the node with this id. `incarnation` is 0 until the node finds itself restored from a copy.
+    /// The origin of the node with this id on the storage that this random number was born with.
     pub fn of_node(node_id: &str, incarnation: u64) -> Self {
         let hash = xxhash_rust::xxh3::xxh3_64_with_seed(node_id.as_bytes(), incarnation);
         Self(hash & !1)

@@ -65,7 +65,15 @@ pub enum Lookup {
 ///
 /// After a crash or a long outage the cache may hold records that were overwritten or deleted meanwhile. The engine then
 /// raises its generation, and no longer believes records of earlier ones that the archive would know better.
-pub type Generation = u32;
+///
+/// The upper 32 bits are a random number that was born with the archive: generations of another archive say nothing about
+/// this one. The lower 32 bits only grow.
+pub type Generation = u64;
+
+/// Whether a record of this generation is believed while `in_force` is.
+pub fn is_believed(generation: Generation, in_force: Generation) -> bool {
+    generation >> 32 == in_force >> 32 && generation >= in_force
+}
 
 /// One record on its way to the cache.
 #[derive(Clone, Debug)]
@@ -79,7 +87,8 @@ pub struct CacheWrite {
 /// A cache shared by all engines that name the same server and prefix.
 ///
 /// Contract, in the words of the tests:
-/// - a record replaces one of an earlier generation, or one with a smaller or equal stamp; never one with a greater stamp.
+/// - a record replaces one of an earlier generation of the same archive, or one with a smaller or equal stamp; never one
+///   with a greater stamp.
 /// - what was put is found bit for bit until its TTL.
 /// - an outage is an error, never `Absent`.
 #[async_trait]

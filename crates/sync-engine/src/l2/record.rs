@@ -1,4 +1,4 @@
-//! What stands in Redis under an item's key: the generation (4 bytes, big-endian), then the envelope.
+//! What stands in Redis under an item's key: the generation (8 bytes, big-endian), then the envelope.
 
 use bytes::{BufMut, Bytes};
 
@@ -8,7 +8,7 @@ use crate::item::codec::{self, EnvelopeError, STAMP_AT};
 use crate::limits::ENVELOPE_OVERHEAD_MAX;
 
 /// Bytes of the generation.
-const GENERATION_LEN: usize = 4;
+const GENERATION_LEN: usize = 8;
 
 /// Bytes up to the end of the stamp: enough to compare, and to tell an item from a tombstone.
 pub(super) const HEADER_LEN: usize = GENERATION_LEN + STAMP_AT + 16;
@@ -22,7 +22,7 @@ const FLAGS_AT: usize = GENERATION_LEN + 3;
 /// The record's bytes.
 pub(super) fn encode(generation: Generation, stored: &Stored) -> Vec<u8> {
     let mut out = Vec::with_capacity(GENERATION_LEN + stored.size_bytes() + 128);
-    out.put_u32(generation);
+    out.put_u64(generation);
     codec::encode(stored, &mut out);
     out
 }
@@ -69,10 +69,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn round_trip(stored in stored(), generation: u32) {
+        fn round_trip(stored in stored(), generation: u64) {
             let bytes = encode(generation, &stored);
             prop_assert_eq!(is_item(&bytes[..HEADER_LEN]), stored.item().is_some());
-            prop_assert_eq!(bytes[4], MAGIC);
+            prop_assert_eq!(bytes[GENERATION_LEN], MAGIC);
             prop_assert_eq!(&bytes[HEADER_LEN - 16..HEADER_LEN], &stored.stamp().to_bytes());
             match decode(bytes.into()) {
                 Lookup::Hit(read, at) => prop_assert_eq!((read, at), (stored, generation)),
@@ -82,7 +82,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_garbage_not_a_panic(bytes: Vec<u8>) {
-            prop_assert!(!is_item(&bytes[..bytes.len().min(9)]));
+            prop_assert!(!is_item(&bytes[..bytes.len().min(GENERATION_LEN + 5)]));
             prop_assert!(matches!(decode(bytes.into()), Lookup::Garbage(_)));
         }
     }

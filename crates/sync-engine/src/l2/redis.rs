@@ -23,7 +23,7 @@ const KEYS_MAX: usize = 200;
 
 /// [`CacheStore`] on one Redis, that several engines may share.
 ///
-/// Each record stands under `redis_prefix` + the item's key as a string: the generation (4 bytes, big-endian), then the
+/// Each record stands under `redis_prefix` + the item's key as a string: the generation (8 bytes, big-endian), then the
 /// envelope. Writes are conditional, in a script. The first request connects; after a failure the next one does.
 /// An item whose Redis key is that of the change stream (or its like) is never cached.
 ///

@@ -15,8 +15,8 @@ const TTL_MS_MAX: u128 = 1 << 50;
 
 /// KEYS: the keys. ARGV: the TTL in milliseconds or 0, then a record for each key.
 ///
-/// A record there is older, and replaced, when its generation is lower or its stamp is not greater. The stamp and the
-/// generation are compared as numbers of 32 bits, which Lua's doubles hold exactly. What is no record is replaced, too:
+/// A record there is older, and replaced, when it is of a lower generation of the same archive or its stamp is not greater.
+/// Stamps and generations are compared as numbers of 32 bits, which Lua's doubles hold exactly. What is no record is replaced, too:
 /// other types (`pcall` gives a table), short strings, strings without the envelope's magic byte. The offsets are strings
 /// because Redis takes longer to make text of a Lua number than to read the header.
 const SOURCE: &str = r"
@@ -24,12 +24,12 @@ local call, pcall, unpack = redis.call, redis.pcall, struct.unpack
 local ttl = ARGV[1]
 for i = 1, #KEYS do
   local key, new = KEYS[i], ARGV[i + 1]
-  local old = pcall('GETRANGE', key, '0', '27')
+  local old = pcall('GETRANGE', key, '0', '31')
   local keep = false
-  if type(old) == 'string' and #old == 28 and old:byte(5) == 82 then
-    local g, _, _, a, b, c, d = unpack('>I4I4I4I4I4I4I4', old)
-    local h, _, _, p, q, r, s = unpack('>I4I4I4I4I4I4I4', new)
-    if g >= h then
+  if type(old) == 'string' and #old == 32 and old:byte(9) == 82 then
+    local e, g, _, _, a, b, c, d = unpack('>I4I4I4I4I4I4I4I4', old)
+    local f, h, _, _, p, q, r, s = unpack('>I4I4I4I4I4I4I4I4', new)
+    if e ~= f or g >= h then
       if a ~= p then keep = a > p
       elseif b ~= q then keep = b > q
       elseif c ~= r then keep = c > r
@@ -43,8 +43,8 @@ end
 return 1
 ";
 
-// The script's 27 and 28.
-const _: () = assert!(HEADER_LEN == 28);
+// The script's 31 and 32.
+const _: () = assert!(HEADER_LEN == 32);
 
 /// The script and its hash.
 pub(super) struct PutScript(Script);

@@ -58,7 +58,7 @@ pub struct MemoryArchive {
 }
 
 /// What outlives a restart.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Disk {
     rows: BTreeMap<Vec<u8>, Stored>,
     nodes: BTreeMap<Vec<u8>, NodeRow>,
@@ -68,7 +68,7 @@ struct Disk {
     faults: Faults,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Faults {
     down: bool,
     once: HashSet<ArchiveOp>,
@@ -85,6 +85,14 @@ impl MemoryArchive {
     pub fn restarted(&self) -> Self {
         Self {
             disk: self.disk.clone(),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Another archive that holds now what this one holds, as a backup does.
+    pub fn copy(&self) -> Self {
+        Self {
+            disk: Arc::new(Mutex::new(self.disk.lock().clone())),
             closed: AtomicBool::new(false),
         }
     }

@@ -27,11 +27,11 @@ local freed, dropped = 0, 0
 for i = 1, #KEYS do
   if freed >= goal then break end
   local key = KEYS[i]
-  local head = pcall('GETRANGE', key, '0', '1053')
-  if type(head) == 'string' and #head >= 30 and head:sub(5, 7) == 'R\1\0' then
-    local flags, length = head:byte(8), unpack('>I2', head, 29)
+  local head = pcall('GETRANGE', key, '0', '1057')
+  if type(head) == 'string' and #head >= 34 and head:sub(9, 11) == 'R\1\0' then
+    local flags, length = head:byte(12), unpack('>I2', head, 33)
     local archived = flags == 0 or bit.band(flags, 33) == 33
-    if archived and key == prefix .. head:sub(31, 30 + length) then
+    if archived and key == prefix .. head:sub(35, 34 + length) then
       freed = freed + #key + call('STRLEN', key)
       dropped = dropped + call('UNLINK', key)
     end
@@ -40,8 +40,8 @@ end
 return dropped
 ";
 
-// The script's 29 to 31 and 1053: after the stamp comes the key, with its length in front.
-const _: () = assert!(HEADER_LEN == 28 && crate::limits::KEY_BYTES_MAX == 1024);
+// The script's 33 to 35 and 1057: after the stamp comes the key, with its length in front.
+const _: () = assert!(HEADER_LEN == 32 && crate::limits::KEY_BYTES_MAX == 1024);
 
 /// A server that may not be asked (it refuses a command) is not relieved: that is no outage.
 fn granted(value: Option<Value>) -> Option<Value> {

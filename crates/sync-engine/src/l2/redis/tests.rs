@@ -144,7 +144,7 @@ async fn a_record_replaces_one_of_an_earlier_generation() {
     let (_server, cache) = started();
     for (old, new) in [
         (1, 2),
-        (0, u32::MAX),
+        (0, u64::from(u32::MAX)),
         (0x7fff_ffff, 0x8000_0000),
         (255, 256),
     ] {
@@ -156,6 +156,19 @@ async fn a_record_replaces_one_of_an_earlier_generation() {
         assert_eq!(stamp_of(&cache, "a").await, (stamp(5, 0), new));
         cache.put_many(old, &[item("a", 6)]).await.unwrap();
         assert_eq!(stamp_of(&cache, "a").await, (stamp(6, 0), old));
+        cache.remove_many(&["a".into()]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn among_generations_of_two_archives_the_stamp_decides() {
+    let (_server, cache) = started();
+    for (old, new) in [(1 << 32 | 7, 2 << 32 | 8), (2 << 32 | 8, 1 << 32 | 7)] {
+        cache.put_many(old, &[item("a", 9)]).await.unwrap();
+        cache.put_many(new, &[item("a", 5)]).await.unwrap();
+        assert_eq!(stamp_of(&cache, "a").await, (stamp(9, 0), old));
+        cache.put_many(new, &[item("a", 10)]).await.unwrap();
+        assert_eq!(stamp_of(&cache, "a").await, (stamp(10, 0), new));
         cache.remove_many(&["a".into()]).await.unwrap();
     }
 }

@@ -1,0 +1,297 @@
+//! A node: a machine that lasts, and the lives that run on it one after the other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use replication_engine::peer::memory::{MemoryMesh, MemoryPort};
+use replication_engine::{PeerConfig, ReplicationConfig, ReplicationEngine};
+use sync_engine::cdc::memory::MemoryLog;
+use sync_engine::env::{Env, SharedEnv};
+use sync_engine::item::Stored;
+use sync_engine::l3::memory::MemoryArchive;
+use sync_engine::{SyncEngine, SyncEngineConfig};
+use tokio::sync::watch;
+
+use crate::cache::SimCache;
+use crate::cursors::SimCursors;
+use crate::env::{SimEnv, Skew};
+use crate::exec::{Group, World};
+use crate::log::Log;
+use crate::net::Net;
+use crate::sql::SqlDisk;
+use crate::wal::WalDisk;
+
+/// Pause before a start that failed is tried again.
+const START_AGAIN: Duration = Duration::from_secs(1);
+
+/// How a node is set up.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Its id.
+    pub id: String,
+    /// The nodes it follows and compares with.
+    pub peers: Vec<String>,
+    /// Whether it publishes what it received.
+    pub relay: bool,
+    /// Entries that its stream keeps.
+    pub stream_max: usize,
+    /// Bytes of L1.
+    pub l1_bytes: usize,
+    /// Milliseconds until a batch is flushed.
+    pub flush_ms: u64,
+    /// Seconds between comparisons.
+    pub cold_sec: u64,
+}
+
+/// What lasts.
+pub struct Machine {
+    /// How it is set up.
+    pub setup: Setup,
+    /// Its wall clock.
+    pub skew: Skew,
+    /// Its rows.
+    pub sql: SqlDisk,
+    /// Its Redis, if it has one.
+    pub cache: Option<SimCache>,
+    /// Its log, if it has one.
+    pub wal: Option<WalDisk>,
+    /// Its cursors.
+    pub cursors: SimCursors,
+    world: World,
+    log: Log,
+    net: Net,
+    mesh: MemoryMesh,
+    life: Mutex<Option<Arc<Life>>>,
+    group: Mutex<Option<Group>>,
+}
+
+/// One run of the process.
+pub struct Life {
+    /// The store.
+    pub engine: Arc<SyncEngine>,
+    /// Its replication.
+    pub replication: ReplicationEngine,
+    /// Its environment.
+    pub env: SharedEnv,
+    port: Arc<MemoryPort>,
+    // The settings never change; the senders keep the channels open.
+    _settings: watch::Sender<SyncEngineConfig>,
+    _config: watch::Sender<ReplicationConfig>,
+}
+
+/// A copy of a machine's disks.
+pub struct Backup {
+    rows: MemoryArchive,
+    wal: Option<WalDisk>,
+}
+
+fn url(id: &str) -> String {
+    format!("redis://{id}")
+}
+
+impl Machine {
+    /// A machine that is off.
+    pub fn new(
+        world: &World,
+        log: &Log,
+        net: &Net,
+        mesh: &MemoryMesh,
+        setup: Setup,
+        (sql, wal, cache): (SqlDisk, Option<WalDisk>, Option<SimCache>),
+    ) -> Self {
+        Self {
+            setup,
+            skew: Skew::default(),
+            sql,
+            cache,
+            wal,
+            cursors: SimCursors::default(),
+            world: world.clone(),
+            log: log.clone(),
+            net: net.clone(),
+            mesh: mesh.clone(),
+            life: Mutex::default(),
+            group: Mutex::default(),
+        }
+    }
+
+    /// The life that is under way and has started.
+    pub fn life(&self) -> Option<Arc<Life>> {
+        self.life.lock().clone()
+    }
+
+    /// Whether a process runs, started or starting.
+    pub fn is_on(&self) -> bool {
+        self.group.lock().is_some()
+    }
+
+    /// Starts the process; once it has started, `and_then` runs in it.
+    pub fn start<F>(self: &Arc<Self>, and_then: impl FnOnce(Arc<Life>) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let group = self.world.group();
+        *self.group.lock() = Some(group);
+        let (machine, env) = (
+            self.clone(),
+            SimEnv::new(&self.world, group, self.skew.clone()),
+        );
+        let boot = async move {
+            let life = loop {
+                match machine.boot(env.clone()).await {
+                    Ok(life) => break life,
+                    Err(error) => {
+                        machine
+                            .log
+                            .note(format_args!("{} does not start: {error}", machine.setup.id));
+                        env.sleep(START_AGAIN).await;
+                    }
+                }
+            };
+            *machine.life.lock() = Some(life.clone());
+            and_then(life).await;
+        };
+        self.world.spawn(group, "boot", Box::pin(boot));
+    }
+
+    async fn boot(
+        &self,
+        env: Arc<SimEnv>,
+    ) -> Result<Arc<Life>, Box<dyn std::error::Error + Send + Sync>> {
+        let env: SharedEnv = env;
+        let group = self.group.lock().ok_or("the machine is off")?;
+        let setup = &self.setup;
+        let settings = SyncEngineConfig {
+            node_id: Some(setup.id.clone()),
+            l1_max_bytes: setup.l1_bytes,
+            batch_flush_ms: setup.flush_ms,
+            // The path is never opened; it says that there is a log.
+            wal_path: self.wal.as_ref().map(|_| "given".into()),
+            ..SyncEngineConfig::default()
+        };
+        let (settings_sender, receiver) = watch::channel(settings.clone());
+        let log = Arc::new(MemoryLog::new(setup.stream_max, 64 << 20, env.clone()));
+        let mut builder = SyncEngine::builder(settings, receiver)
+            .with_env(env.clone())
+            .with_archive(self.sql.open(group))
+            .with_changes(log.clone());
+        if let Some(cache) = &self.cache {
+            builder = builder.with_cache(Arc::new(cache.clone()));
+        }
+        if let Some(wal) = &self.wal {
+            builder = builder.with_wal(wal.open(env.clone()));
+        }
+        let engine = Arc::new(builder.build());
+        engine.start().await?;
+        let port = MemoryPort::new(log, env.clone());
+        self.mesh.add(&url(&setup.id), port.clone());
+        let config = self.replication_config();
+        let (config_sender, receiver) = watch::channel(config.clone());
+        let replication = ReplicationEngine::builder(config, receiver)
+            .with_store(engine.clone())
+            .with_dialler(self.net.dialler(&setup.id, self.mesh.dialler(&setup.id)))
+            .with_mailbox(port.clone())
+            .with_cursors(Arc::new(self.cursors.clone()))
+            .build();
+        replication.start().await?;
+        Ok(Arc::new(Life {
+            engine,
+            replication,
+            env,
+            port,
+            _settings: settings_sender,
+            _config: config_sender,
+        }))
+    }
+
+    fn replication_config(&self) -> ReplicationConfig {
+        let setup = &self.setup;
+        let mut config = ReplicationConfig {
+            local_node_id: setup.id.clone(),
+            peers: setup
+                .peers
+                .iter()
+                .map(|peer| PeerConfig::for_testing(peer, url(peer)))
+                .collect(),
+            relay: setup.relay,
+            ..ReplicationConfig::default()
+        };
+        config.settings.cold_path.interval_sec = setup.cold_sec;
+        config.settings.cold_path.backoff_base_sec = 1;
+        config.settings.cold_path.backoff_max_sec = 10;
+        for peer in &mut config.peers {
+            peer.circuit_reset_timeout_sec = 5;
+        }
+        config
+    }
+
+    /// The process dies where it stands. With `power`, the machine's disks lose what was not synced.
+    pub fn crash(&self, power: Option<&mut fastrand::Rng>) {
+        let Some(group) = self.group.lock().take() else {
+            return;
+        };
+        let life = self.life.lock().take();
+        if let Some(life) = &life {
+            life.port.set_up(false);
+        }
+        self.world.kill(group);
+        drop(life);
+        if let Some(rng) = power {
+            if let Some(wal) = &self.wal {
+                wal.lose_tail();
+            }
+            self.cursors.lose_tail(rng);
+        }
+    }
+
+    /// The process ends in good order.
+    pub async fn stop(&self) {
+        let Some(life) = self.life.lock().take() else {
+            return self.crash(None);
+        };
+        life.port.set_up(false);
+        life.replication.shutdown().await;
+        life.engine.shutdown().await;
+        let group = self.group.lock().take();
+        drop(life);
+        if let Some(group) = group {
+            self.world.kill(group);
+        }
+    }
+
+    /// Everything on its disks is gone. Only while it is off.
+    pub fn wipe(&self) {
+        self.sql.wipe();
+        if let Some(wal) = &self.wal {
+            wal.wipe();
+        }
+        self.cursors.wipe();
+    }
+
+    /// A copy of its disks.
+    pub fn backup(&self) -> Backup {
+        Backup {
+            rows: self.sql.copy(),
+            wal: self.wal.as_ref().map(WalDisk::copy),
+        }
+    }
+
+    /// Puts a backup of this or another machine on its disks. Only while it is off.
+    pub fn restore(&self, backup: &Backup) {
+        self.sql.put_back(backup.rows.copy());
+        match (&self.wal, &backup.wal) {
+            (Some(wal), Some(copy)) => wal.put_back(copy),
+            (Some(wal), None) => wal.wipe(),
+            (None, _) => {}
+        }
+        self.cursors.wipe();
+    }
+
+    /// All that its disks hold.
+    pub fn on_disk(&self) -> Vec<Stored> {
+        let mut all = self.sql.all();
+        all.extend(self.wal.iter().flat_map(WalDisk::records));
+        all
+    }
+}

@@ -1,0 +1,183 @@
+//! A write-ahead log on a disk that may lose what was not synced.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use sync_engine::env::SharedEnv;
+use sync_engine::item::Stored;
+use sync_engine::wal::{Wal, WalError, WalPos};
+
+/// What outlives a crash.
+#[derive(Clone, Debug)]
+pub struct WalDisk(Arc<Mutex<Platter>>);
+
+#[derive(Clone, Debug)]
+struct Platter {
+    records: BTreeMap<WalPos, Stored>,
+    next: WalPos,
+    synced: WalPos,
+    floor: WalPos,
+    /// One sync in so many fails; 0: none.
+    sync_fails_once_in: u64,
+    rng: fastrand::Rng,
+}
+
+impl WalDisk {
+    /// An empty disk.
+    pub fn new(rng: fastrand::Rng) -> Self {
+        Self(Arc::new(Mutex::new(Platter {
+            records: BTreeMap::new(),
+            next: 1,
+            synced: 1,
+            floor: 1,
+            sync_fails_once_in: 0,
+            rng,
+        })))
+    }
+
+    /// The machine lost power: of what was not synced, a random part from the front is there.
+    pub fn lose_tail(&self) {
+        let mut disk = self.0.lock();
+        let (synced, next) = (disk.synced, disk.next);
+        let kept = disk.rng.u64(synced..=next);
+        disk.records.split_off(&kept);
+        disk.next = kept;
+        disk.synced = kept;
+        disk.floor = disk.floor.min(kept);
+    }
+
+    /// Nothing is left on it.
+    pub fn wipe(&self) {
+        let mut disk = self.0.lock();
+        let rng = disk.rng.fork();
+        let fresh = Self::new(rng);
+        *disk = fresh.0.lock().clone();
+    }
+
+    /// A copy of everything, as a backup has it.
+    pub fn copy(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.0.lock().clone())))
+    }
+
+    /// Puts a copy in the place of what is there.
+    pub fn put_back(&self, copy: &Self) {
+        let copy = copy.0.lock().clone();
+        *self.0.lock() = copy;
+    }
+
+    /// From now on one sync in so many fails; 0: none.
+    pub fn fail_syncs(&self, once_in: u64) {
+        self.0.lock().sync_fails_once_in = once_in;
+    }
+
+    /// The newest record of each key that is still there, synced.
+    pub fn records(&self) -> Vec<Stored> {
+        let disk = self.0.lock();
+        disk.records
+            .range(..disk.synced)
+            .map(|(_, stored)| stored.clone())
+            .collect()
+    }
+
+    /// Opens it.
+    pub fn open(&self, env: SharedEnv) -> Arc<SimWal> {
+        Arc::new(SimWal {
+            disk: self.clone(),
+            env,
+            is_poisoned: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+        })
+    }
+}
+
+/// The log, open.
+pub struct SimWal {
+    disk: WalDisk,
+    env: SharedEnv,
+    is_poisoned: AtomicBool,
+    is_closed: AtomicBool,
+}
+
+impl SimWal {
+    fn check(&self) -> Result<(), WalError> {
+        if self.is_closed.load(Ordering::SeqCst) {
+            return Err(WalError::Closed);
+        }
+        match self.is_poisoned.load(Ordering::SeqCst) {
+            true => Err(WalError::Poisoned("an earlier sync failed".into())),
+            false => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Wal for SimWal {
+    async fn append(&self, records: Vec<Stored>) -> Result<WalPos, WalError> {
+        self.check()?;
+        let (first, end, takes) = {
+            let mut disk = self.disk.0.lock();
+            let first = disk.next;
+            for stored in records {
+                let pos = disk.next;
+                disk.records.insert(pos, stored);
+                disk.next += 1;
+            }
+            (
+                first,
+                disk.next,
+                Duration::from_micros(disk.rng.u64(50..5_000)),
+            )
+        };
+        self.env.sleep(takes).await;
+        self.check()?;
+        let mut disk = self.disk.0.lock();
+        let once_in = disk.sync_fails_once_in;
+        if once_in > 0 && disk.rng.u64(..once_in) == 0 {
+            self.is_poisoned.store(true, Ordering::SeqCst);
+            return Err(WalError::Poisoned("the sync failed".into()));
+        }
+        disk.synced = disk.synced.max(end);
+        Ok(first)
+    }
+
+    fn free_below(&self, pos: WalPos) {
+        let mut disk = self.disk.0.lock();
+        let floor = pos.min(disk.next);
+        disk.floor = disk.floor.max(floor);
+        let floor = disk.floor;
+        disk.records = disk.records.split_off(&floor);
+    }
+
+    async fn read_from(
+        &self,
+        pos: WalPos,
+        limit: usize,
+    ) -> Result<Vec<(WalPos, Stored)>, WalError> {
+        self.check()?;
+        let disk = self.disk.0.lock();
+        let found = disk.records.range(pos..).take(limit);
+        Ok(found.map(|(pos, stored)| (*pos, stored.clone())).collect())
+    }
+
+    fn bounds(&self) -> (WalPos, WalPos) {
+        let disk = self.disk.0.lock();
+        (disk.floor, disk.next)
+    }
+
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    async fn close(&self) -> Result<(), WalError> {
+        self.check()?;
+        let mut disk = self.disk.0.lock();
+        disk.synced = disk.next;
+        drop(disk);
+        self.is_closed.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+}
