@@ -8,8 +8,9 @@ use super::core::Core;
 use crate::batch::plan::ArchiveWrite;
 use crate::error::StorageError;
 use crate::guard::CircuitState;
-use crate::item::Stored;
 use crate::item::decide::Decision;
+use crate::item::key::Key;
+use crate::item::{Leaf, Stored};
 use crate::l1::L1;
 use crate::l2::CacheStore;
 use crate::l3::ArchiveStore;
@@ -224,11 +225,11 @@ impl Core {
     }
 }
 
-fn expiry_of(stored: &Stored) -> ArchiveWrite {
+fn expiry_of((key, leaf): &(Key, Leaf)) -> ArchiveWrite {
     ArchiveWrite {
         stored: Stored::Tombstone {
-            key: stored.key().clone(),
-            stamp: stored.stamp().of_expiry(),
+            key: key.clone(),
+            stamp: leaf.stamp.of_expiry(),
         },
         only_over_live: true,
     }

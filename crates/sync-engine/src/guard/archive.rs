@@ -91,7 +91,7 @@ impl ArchiveStore for GuardedArchive {
             .await
     }
 
-    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<Stored>, ArchiveError> {
+    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
         self.call("list expired", self.inner.expired(now_ms, limit))
             .await
     }

@@ -43,7 +43,7 @@ impl ArchiveStore for AbsentArchive {
         Ok(0)
     }
 
-    async fn expired(&self, _: i64, _: usize) -> Result<Vec<Stored>, ArchiveError> {
+    async fn expired(&self, _: i64, _: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
         Ok(Vec::new())
     }
 

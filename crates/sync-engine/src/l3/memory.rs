@@ -277,13 +277,13 @@ impl ArchiveStore for MemoryArchive {
         })
     }
 
-    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<Stored>, ArchiveError> {
+    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
         self.with(ArchiveOp::Expired, |disk| {
             let past = |row: &&Stored| row.item().is_some_and(|item| item.is_expired(now_ms));
-            let mut found: Vec<Stored> = disk.rows.values().filter(past).cloned().collect();
+            let mut found: Vec<&Stored> = disk.rows.values().filter(past).collect();
             found.sort_by_key(|row| row.item().and_then(|item| item.expires_at));
-            found.truncate(limit);
-            Ok(found)
+            let found = found.into_iter().take(limit);
+            Ok(found.map(|row| (row.key().clone(), row.leaf())).collect())
         })
     }
 

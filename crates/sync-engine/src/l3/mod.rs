@@ -153,8 +153,9 @@ pub trait ArchiveStore: Send + Sync {
     /// How many live rows the range has: no tombstones, nothing expired at `now_ms`.
     async fn count_live(&self, range: &KeyRange, now_ms: i64) -> Result<u64, ArchiveError>;
 
-    /// Up to `limit` live items whose `expires_at` is at or before `now_ms`.
-    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<Stored>, ArchiveError>;
+    /// Keys and leaves of up to `limit` live items whose `expires_at` is at or before `now_ms`, the longest past first.
+    /// Payloads are not read.
+    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError>;
 
     /// Every Merkle node as (prefix, node), and the tree's number, from one snapshot.
     async fn load_tree(&self) -> Result<(Vec<crate::merkle::node::NodeRow>, u64), ArchiveError>;

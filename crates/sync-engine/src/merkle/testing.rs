@@ -230,7 +230,7 @@ impl ArchiveStore for World {
         AbsentArchive.count_live(range, now_ms).await
     }
 
-    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<Stored>, ArchiveError> {
+    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
         AbsentArchive.expired(now_ms, limit).await
     }
 

@@ -186,7 +186,7 @@ impl ArchiveStore for MysqlArchive {
         ))
     }
 
-    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<Stored>, ArchiveError> {
+    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
         with_session!(self, "expired", |session| read::expired(
             session, now_ms, limit
         ))

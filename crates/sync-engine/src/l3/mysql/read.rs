@@ -171,12 +171,14 @@ pub(super) async fn expired(
     session: &mut Session,
     now_ms: i64,
     limit: usize,
-) -> Result<Vec<Stored>, Failure> {
-    let sql = format!("SELECT {ITEM} FROM items WHERE expires_at <= ? ORDER BY expires_at LIMIT ?");
+) -> Result<Vec<(Key, Leaf)>, Failure> {
+    let sql = format!("SELECT {LEAF} FROM items WHERE expires_at <= ? ORDER BY expires_at LIMIT ?");
     let rows = session
         .rows(&sql, vec![Value::from(now_ms), Value::from(limit)])
         .await?;
-    rows.into_iter().map(row::stored).collect()
+    rows.into_iter()
+        .map(|cells| row::leaf(&Cells::new("items", cells)))
+        .collect()
 }
 
 /// Every node, and the tree's number, from one snapshot.

@@ -211,7 +211,7 @@ impl ArchiveStore for SqliteArchive {
         self.read("count_live", work).await
     }
 
-    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<Stored>, ArchiveError> {
+    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
         self.read("expired", move |conn| read::expired(conn, now_ms, limit))
             .await
     }
