@@ -35,7 +35,7 @@ fn shown(check: &HealthCheck) -> Value {
         "state": check.state.to_string(),
         "cache": tier(&check.cache),
         "archive": tier(&check.archive),
-        "wal": {"records": check.wal_records, "damage": check.wal_damage},
+        "wal": {"records": check.wal_records, "damage": check.wal_damage, "failure": check.wal_failure},
         "pressure": format!("{:?}", check.pressure).to_lowercase(),
         "memory_pressure": check.memory_pressure,
         "unflushed": {"items": unflushed_items, "bytes": unflushed_bytes},
@@ -54,14 +54,18 @@ fn tier(health: &TierHealth) -> Value {
     }
 }
 
-/// 200 when requests are served.
+/// 200 when requests are served. A node that takes no write until it is restarted is not ready.
 pub(super) async fn ready(State(face): Shared) -> impl IntoResponse {
-    match face.engine.is_ready() {
-        true => (StatusCode::OK, "ready\n".to_string()),
-        false => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("{}\n", face.engine.state()),
-        ),
+    let engine = &face.engine;
+    let why_not = match engine.is_ready() {
+        true => engine
+            .log_failure()
+            .map(|cause| format!("a write to the log failed; restart this node: {cause}\n")),
+        false => Some(format!("{}\n", engine.state())),
+    };
+    match why_not {
+        None => (StatusCode::OK, "ready\n".to_string()),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason),
     }
 }
 

@@ -40,6 +40,8 @@ pub struct HealthCheck {
     pub wal_records: Option<u64>,
     /// What was found damaged in the log when it was opened.
     pub wal_damage: Option<String>,
+    /// Why the log takes no more writes until the engine is started anew, since one to it failed.
+    pub wal_failure: Option<String>,
     /// How full the engine is.
     pub pressure: BackpressureLevel,
     /// Share of the L1 budget in use, 0 to 1.
@@ -68,6 +70,7 @@ impl HealthCheck {
             && !self.archive.is_down()
             && self.pressure.accepts_writes()
             && self.wal_damage.is_none()
+            && self.wal_failure.is_none()
     }
 }
 
@@ -82,6 +85,7 @@ impl SyncEngine {
                 archive: TierHealth::Absent,
                 wal_records: None,
                 wal_damage: None,
+                wal_failure: None,
                 pressure: BackpressureLevel::Normal,
                 memory_pressure: 0.0,
                 unflushed: (0, 0),
@@ -108,7 +112,13 @@ impl SyncEngine {
 
     /// Whether a write would be taken without waiting.
     pub fn should_accept_writes(&self) -> bool {
-        self.is_ready() && self.pressure().accepts_writes()
+        self.is_ready() && self.pressure().accepts_writes() && self.log_failure().is_none()
+    }
+
+    /// Why no write is taken until the engine is started anew: one to the log failed, and what of it reached the disk is
+    /// not known. What was acknowledged is served and stored all the same.
+    pub fn log_failure(&self) -> Option<String> {
+        self.core_if_any().and_then(|core| core.wal.failure())
     }
 
     /// Brings the gauges among the metrics up to date; done four times a second by itself.
@@ -146,6 +156,7 @@ impl Core {
             ),
             wal_records: self.wal.is_durable().then(|| self.outstanding.lock().len()),
             wal_damage: self.wal.damage(),
+            wal_failure: self.wal.failure(),
             pressure: self.pressure(),
             memory_pressure: self.l1.pressure(),
             unflushed: (self.l1.dirty_len(), self.l1.dirty_bytes()),

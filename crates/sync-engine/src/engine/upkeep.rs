@@ -215,6 +215,8 @@ impl Core {
         metrics
             .wal_records
             .set(self.outstanding.lock().len() as f64);
+        let log_failed = self.wal.failure().is_some();
+        metrics.wal_failed.set(f64::from(u8::from(log_failed)));
         metrics
             .archive_rows
             .set(self.tree.read().root().count as f64);

@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::disallowed_methods)]
 
 pub mod flaky_cache;
+pub mod fragile_log;
 pub mod hammer;
 pub mod slow_archive;
 
