@@ -28,6 +28,11 @@ pub const TREE_GROUPS_MAX: usize = 256;
 /// A group of at most this many rows is answered as a list of keys.
 pub const TREE_LEAVES_MAX: usize = 64;
 
+/// The log holds at most this many bytes for each byte of `l1_max_bytes`, counted as L1 counts them, from the oldest record
+/// that is needed on. What is needed is at most half of L1 and what waits to be published; the rest is for records that
+/// were written over and lie behind an older one.
+pub const LOG_BYTES_PER_L1_BYTE: usize = 4;
+
 /// Most records one commit to the archive carries.
 pub const COMMIT_RECORDS_MAX: usize = 16_384;
 

@@ -205,7 +205,7 @@ impl Core {
             }
         }
         self.enqueue(queued);
-        freed.extend(self.publisher.push(passed_on, self.backlog_max()));
+        freed.extend(self.publisher.push(passed_on));
         self.release_positions(freed);
         self.settled();
     }

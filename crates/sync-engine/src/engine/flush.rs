@@ -195,8 +195,9 @@ impl Core {
                 _ => free.extend(pos),
             }
         }
-        free.extend(self.publisher.push(changes, self.backlog_max()));
+        free.extend(self.publisher.push(changes));
         self.release_positions(free);
+        self.spare_the_log();
     }
 }
 

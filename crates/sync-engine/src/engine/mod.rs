@@ -16,6 +16,8 @@ mod identity;
 
 mod write;
 
+mod log_room;
+
 mod stored;
 
 mod remove;
