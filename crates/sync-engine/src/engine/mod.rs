@@ -32,6 +32,8 @@ mod apply;
 
 mod commit;
 
+mod tree;
+
 mod flush;
 
 mod publisher;

@@ -100,6 +100,11 @@ impl ArchiveStore for GuardedArchive {
         self.call("load tree", self.inner.load_tree()).await
     }
 
+    async fn rebuild_tree(&self) -> Result<(), ArchiveError> {
+        self.call("rebuild the tree", self.inner.rebuild_tree())
+            .await
+    }
+
     async fn tree_seq(&self) -> Result<u64, ArchiveError> {
         self.call("read the tree's number", self.inner.tree_seq())
             .await

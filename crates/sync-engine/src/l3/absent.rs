@@ -51,6 +51,10 @@ impl ArchiveStore for AbsentArchive {
         Ok((Vec::new(), 0))
     }
 
+    async fn rebuild_tree(&self) -> Result<(), ArchiveError> {
+        Ok(())
+    }
+
     async fn meta(&self, _: MetaKey) -> Result<Option<Vec<u8>>, ArchiveError> {
         Ok(None)
     }

@@ -15,7 +15,7 @@ use crate::item::decide::{Decision, decide};
 use crate::item::key::Key;
 use crate::item::stamp::HlcTime;
 use crate::item::{Leaf, Stored};
-use crate::merkle::node::{NodeRow, NodeWrite};
+use crate::merkle::node::{Aggregate, NodeRow, NodeWrite};
 
 /// The operation that a fault is meant for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +30,7 @@ pub enum ArchiveOp {
     CountLive,
     Expired,
     LoadTree,
+    RebuildTree,
     Meta,
     SetMeta,
     RaiseClockBound,
@@ -195,6 +196,7 @@ fn failed(op: ArchiveOp, source: impl std::error::Error + Send + Sync + 'static)
             ArchiveOp::CountLive => "count_live",
             ArchiveOp::Expired => "expired",
             ArchiveOp::LoadTree => "load_tree",
+            ArchiveOp::RebuildTree => "rebuild_tree",
             ArchiveOp::Meta => "meta",
             ArchiveOp::SetMeta => "set_meta",
             ArchiveOp::RaiseClockBound => "raise_clock_bound",
@@ -290,6 +292,19 @@ impl ArchiveStore for MemoryArchive {
     async fn load_tree(&self) -> Result<(Vec<NodeRow>, u64), ArchiveError> {
         self.with(ArchiveOp::LoadTree, |disk| {
             Ok((disk.nodes.values().cloned().collect(), disk.tree_seq))
+        })
+    }
+
+    async fn rebuild_tree(&self) -> Result<(), ArchiveError> {
+        self.with(ArchiveOp::RebuildTree, |disk| {
+            let mut total = Aggregate::default();
+            for (key, row) in &disk.rows {
+                total.insert(&row.leaf().digest(key));
+            }
+            let root = NodeRow::root_alone(total).into_iter();
+            disk.nodes = root.map(|root| (root.prefix.clone(), root)).collect();
+            disk.tree_seq += 1;
+            Ok(())
         })
     }
 

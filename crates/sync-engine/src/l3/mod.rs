@@ -51,6 +51,13 @@ pub enum ArchiveError {
     /// The planner refused, because the tree in memory is not the tree in the archive: reload it and try again.
     #[error("the Merkle tree in memory is out of date")]
     TreeOutdated,
+    /// The Merkle nodes contradict each other or the rows. Where reading them again does not help, somebody changed them, and they
+    /// must be rebuilt.
+    #[error("the Merkle nodes do not fit: {source}")]
+    TreeBroken {
+        /// How it shows.
+        source: Source,
+    },
     /// It was closed.
     #[error("the archive is closed")]
     Closed,
@@ -160,6 +167,10 @@ pub trait ArchiveStore: Send + Sync {
     /// Every Merkle node as (prefix, node), and the tree's number, from one snapshot.
     async fn load_tree(&self) -> Result<(Vec<crate::merkle::node::NodeRow>, u64), ArchiveError>;
 
+    /// One transaction, with the rows locked: sums all rows up, and has the root alone as the table of Merkle nodes (no node where
+    /// there is no row). The tree's number rises by one. Takes as long as reading every row without its payload.
+    async fn rebuild_tree(&self) -> Result<(), ArchiveError>;
+
     /// The tree's number: it moves with every commit that changes a row, whoever makes it.
     async fn tree_seq(&self) -> Result<u64, ArchiveError> {
         Ok(self.load_tree().await?.1)
@@ -192,6 +203,18 @@ pub trait ArchiveStore: Send + Sync {
     async fn close(&self) -> Result<(), ArchiveError>;
 }
 
+impl ArchiveError {
+    /// What came of reading one Merkle node: if that is damaged, it fits no tree.
+    fn of_node(self) -> Self {
+        match self {
+            damaged @ Self::Damaged { .. } => Self::TreeBroken {
+                source: Box::new(damaged),
+            },
+            other => other,
+        }
+    }
+}
+
 impl From<ArchiveError> for crate::error::StorageError {
     fn from(error: ArchiveError) -> Self {
         match error {
@@ -202,6 +225,11 @@ impl From<ArchiveError> for crate::error::StorageError {
                 Self::damaged(crate::error::Tier::Archive, what, source)
             }
             ArchiveError::InUse { what } => Self::InUse { what },
+            ArchiveError::TreeBroken { source } => Self::damaged(
+                crate::error::Tier::Archive,
+                "the table of Merkle nodes",
+                source,
+            ),
             error @ (ArchiveError::TreeOutdated | ArchiveError::Closed) => {
                 Self::unavailable(crate::error::Tier::Archive, "commit", error)
             }

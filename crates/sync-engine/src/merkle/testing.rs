@@ -241,6 +241,10 @@ impl ArchiveStore for World {
         ))
     }
 
+    async fn rebuild_tree(&self) -> Result<(), ArchiveError> {
+        AbsentArchive.rebuild_tree().await
+    }
+
     async fn meta(&self, key: MetaKey) -> Result<Option<Vec<u8>>, ArchiveError> {
         AbsentArchive.meta(key).await
     }

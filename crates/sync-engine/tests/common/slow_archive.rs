@@ -78,6 +78,9 @@ impl ArchiveStore for SlowArchive {
     async fn load_tree(&self) -> Result<(Vec<NodeRow>, u64), ArchiveError> {
         self.inner.load_tree().await
     }
+    async fn rebuild_tree(&self) -> Result<(), ArchiveError> {
+        self.inner.rebuild_tree().await
+    }
     async fn meta(&self, key: MetaKey) -> Result<Option<Vec<u8>>, ArchiveError> {
         self.inner.meta(key).await
     }

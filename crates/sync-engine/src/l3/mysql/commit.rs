@@ -128,7 +128,7 @@ async fn write_rows(
     Ok(())
 }
 
-async fn write_nodes(session: &mut Session, nodes: &[NodeWrite]) -> Result<(), Failure> {
+pub(super) async fn write_nodes(session: &mut Session, nodes: &[NodeWrite]) -> Result<(), Failure> {
     // The last word on each prefix, as if they were written one after the other.
     let mut last: BTreeMap<&[u8], Option<&NodeRow>> = BTreeMap::new();
     for node in nodes {

@@ -34,6 +34,14 @@ struct AtServer<E: std::error::Error + 'static> {
 pub(super) struct Because(pub(super) String);
 
 impl Failure {
+    /// The failure to read a Merkle node.
+    pub(super) fn of_node(self) -> Self {
+        match self {
+            Self::Archive(error) => Self::Archive(error.of_node()),
+            other => other,
+        }
+    }
+
     /// The archive's error. A deadlock and a lock that was not given are outages: the transaction is gone, and may be tried again.
     pub(super) fn during(self, op: &'static str, database: &str) -> ArchiveError {
         match self {

@@ -6,6 +6,7 @@ mod commit;
 mod failure;
 mod pool;
 mod read;
+mod rebuild;
 mod row;
 mod schema;
 mod session;
@@ -194,6 +195,14 @@ impl ArchiveStore for MysqlArchive {
 
     async fn load_tree(&self) -> Result<(Vec<NodeRow>, u64), ArchiveError> {
         with_session!(self, "load_tree", |session| read::load_tree(session))
+    }
+
+    async fn rebuild_tree(&self) -> Result<(), ArchiveError> {
+        let database = self.database("rebuild_tree")?;
+        let _turn = database.pool.turn().await?;
+        let mut session = database.pool.session("rebuild_tree").await?;
+        let done = rebuild::rebuild_tree(&mut session).await;
+        database.pool.settle("rebuild_tree", session, done)
     }
 
     async fn tree_seq(&self) -> Result<u64, ArchiveError> {

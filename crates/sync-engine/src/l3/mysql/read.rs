@@ -204,6 +204,9 @@ pub(super) async fn load_tree(session: &mut Session) -> Result<(Vec<NodeRow>, u6
 async fn load_tree_inside(session: &mut Session) -> Result<(Vec<NodeRow>, u64), Failure> {
     let sql = format!("SELECT {NODE} FROM merkle ORDER BY prefix");
     let rows = session.rows(&sql, Vec::new()).await?;
-    let nodes = rows.into_iter().map(row::node).collect::<Result<_, _>>()?;
+    let nodes = rows
+        .into_iter()
+        .map(|row| row::node(row).map_err(Failure::of_node))
+        .collect::<Result<_, _>>()?;
     Ok((nodes, value::number(session, TREE_SEQ).await?))
 }

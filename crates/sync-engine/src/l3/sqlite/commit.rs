@@ -145,7 +145,7 @@ fn write_row(upsert: &mut rusqlite::CachedStatement, record: &Stored) -> Result<
     Ok(())
 }
 
-fn write_nodes(tx: &Transaction, nodes: &[NodeWrite]) -> Result<(), Failure> {
+pub(super) fn write_nodes(tx: &Transaction, nodes: &[NodeWrite]) -> Result<(), Failure> {
     if nodes.is_empty() {
         return Ok(());
     }

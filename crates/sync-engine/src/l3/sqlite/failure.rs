@@ -31,6 +31,14 @@ pub(super) struct AtFile<E: std::error::Error + 'static> {
 pub(super) struct Because(pub(super) String);
 
 impl Failure {
+    /// The failure to read a Merkle node.
+    pub(super) fn of_node(self) -> Self {
+        match self {
+            Self::Archive(error) => Self::Archive(error.of_node()),
+            other => other,
+        }
+    }
+
     /// The archive's error: a malformed file is damage, everything else may pass.
     pub(super) fn during(self, op: &'static str, file: &Path) -> ArchiveError {
         match self {

@@ -4,6 +4,7 @@ mod commit;
 mod failure;
 mod file;
 mod read;
+mod rebuild;
 mod row;
 mod schema;
 mod thread;
@@ -218,6 +219,10 @@ impl ArchiveStore for SqliteArchive {
 
     async fn load_tree(&self) -> Result<(Vec<NodeRow>, u64), ArchiveError> {
         self.read("load_tree", read::load_tree).await
+    }
+
+    async fn rebuild_tree(&self) -> Result<(), ArchiveError> {
+        self.write("rebuild_tree", rebuild::rebuild_tree).await
     }
 
     async fn meta(&self, key: MetaKey) -> Result<Option<Vec<u8>>, ArchiveError> {

@@ -129,7 +129,7 @@ pub(super) fn load_tree(conn: &mut Connection) -> Result<(Vec<NodeRow>, u64), Fa
     let tx = conn.transaction()?;
     let mut select = tx.prepare_cached(&format!("SELECT {NODE} FROM merkle ORDER BY prefix"))?;
     let nodes = select
-        .query_map([], |row| Ok(row::node(row)))?
+        .query_map([], |row| Ok(row::node(row).map_err(Failure::of_node)))?
         .map(|row| row?)
         .collect::<Result<_, Failure>>()?;
     Ok((nodes, value::number(&tx, TREE_SEQ)?))

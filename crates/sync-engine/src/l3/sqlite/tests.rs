@@ -229,11 +229,6 @@ async fn an_unfit_row_is_named() {
             "id the key is not UTF-8",
         ),
         (
-            "INSERT INTO merkle VALUES (X'61', 1, X'00', 0)",
-            "table merkle, key \"a\"",
-            "sum is 1 bytes",
-        ),
-        (
             "INSERT INTO meta VALUES ('tree_seq', X'00')",
             "table meta, key \"tree_seq\"",
             "1 bytes",
@@ -258,6 +253,25 @@ async fn an_unfit_row_is_named() {
         assert!(matches!(error, ArchiveError::Damaged { .. }), "{shown}");
         assert!(shown.contains(what) && shown.contains(how), "{shown}");
     }
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_be_read_is_no_part_of_a_tree() {
+    let bed = InFile::new();
+    filled(&bed).await;
+    let conn = Connection::open(bed.path()).unwrap();
+    conn.execute_batch("INSERT INTO merkle VALUES (X'61', 1, X'00', 0)")
+        .unwrap();
+    conn.close().unwrap();
+    let archive = bed.archive();
+    archive.open().await.unwrap();
+    let error = archive.load_tree().await.unwrap_err();
+    let shown = error.to_string();
+    assert!(matches!(error, ArchiveError::TreeBroken { .. }), "{shown}");
+    assert!(
+        shown.contains("key \"a\"") && shown.contains("sum is 1 bytes"),
+        "{shown}"
+    );
 }
 
 #[tokio::test]
