@@ -39,6 +39,15 @@ pub const COMMIT_RECORDS_MAX: usize = 16_384;
 /// Most content bytes one commit to the archive carries (a single larger record goes alone).
 pub const COMMIT_BYTES_MAX: usize = 32 << 20;
 
+/// Rows that one flush may find to be refused by the archive before it leaves the rest of its batch for the next one.
+pub const REFUSED_AT_ONCE_MAX: usize = 8;
+
+/// Refused rows that are tried again at once.
+pub const REFUSED_AGAIN_MAX: usize = 32;
+
+/// Refused rows that the health names.
+pub const REFUSED_SHOWN_MAX: usize = 16;
+
 /// How long a write waits for room before it is refused.
 pub const WRITE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 

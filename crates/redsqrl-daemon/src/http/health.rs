@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
-use sync_engine::engine::{HealthCheck, TierHealth};
+use sync_engine::engine::{HealthCheck, RefusedRow, TierHealth};
 
 use super::Shared;
 
@@ -39,11 +39,19 @@ fn shown(check: &HealthCheck) -> Value {
         "pressure": format!("{:?}", check.pressure).to_lowercase(),
         "memory_pressure": check.memory_pressure,
         "unflushed": {"items": unflushed_items, "bytes": unflushed_bytes},
+        "refused": {
+            "rows": check.refused_rows,
+            "some": check.refused.iter().map(refused).collect::<Vec<Value>>(),
+        },
         "cache_stale_keys": check.cache_stale_keys,
         "filter": format!("{:?}", check.filter).to_lowercase(),
         "publish": {"backlog": check.publish_backlog, "dropped": check.publish_dropped},
         "merkle": {"root": check.merkle_root, "rows": check.rows},
     })
+}
+
+fn refused(row: &RefusedRow) -> Value {
+    json!({"id": &*row.key, "reason": row.reason})
 }
 
 fn tier(health: &TierHealth) -> Value {

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use super::core::Core;
 use super::tree::tree_fault;
 use crate::batch::plan::ArchiveWrite;
+use crate::batch::portions::Portions;
 use crate::item::decide::{Decision, decide, is_collision};
 use crate::item::hash::LeafDigest;
 use crate::item::{Leaf, Stored};
@@ -31,6 +32,36 @@ impl Drop for UnderWay<'_> {
     }
 }
 
+/// What became of a write given to [`Core::commit_each`].
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// It was committed, and this was decided: `Take` and `Same` mean that the archive has it.
+    Decided(Decision),
+    /// The archive does not take it as it is.
+    Refused(Arc<ArchiveError>),
+    /// It was not tried, or what came of it is not known.
+    Open,
+}
+
+impl Fate {
+    /// The decision, if the archive has the write.
+    pub(super) fn taken(&self) -> Option<Decision> {
+        match self {
+            Self::Decided(decision) if *decision != Decision::Keep => Some(*decision),
+            _ => None,
+        }
+    }
+}
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub(super) struct Committed {
+    /// For each write.
+    pub fates: Vec<Fate>,
+    /// The outage that ended it.
+    pub error: Option<ArchiveError>,
+}
+
 /// What the planner leaves behind for the time after the transaction.
 #[derive(Default)]
 struct Planned {
@@ -39,8 +70,51 @@ struct Planned {
 }
 
 impl Core {
-    /// Commits the writes, each key at most once. Gives a decision for each: `Take` and `Same` mean that the archive has it.
-    pub(super) async fn commit(
+    /// Commits the writes, each key at most once: in one transaction, or in several, so that the archive takes all but those that
+    /// it refuses.
+    pub(super) async fn commit_each(
+        self: &Arc<Self>,
+        writes: &[ArchiveWrite],
+        mut portions: Portions,
+    ) -> Committed {
+        let mut fates: Vec<Fate> = writes.iter().map(|_| Fate::Open).collect();
+        let mut ended = None;
+        while let Some(part) = portions.next_part() {
+            // The parts lie within the batch.
+            let (Some(chosen), Some(places)) =
+                (writes.get(part.clone()), fates.get_mut(part.clone()))
+            else {
+                break;
+            };
+            match self.commit(chosen).await {
+                Ok(decisions) => {
+                    let decided = decisions.into_iter().map(Fate::Decided);
+                    places
+                        .iter_mut()
+                        .zip(decided)
+                        .for_each(|(place, fate)| *place = fate);
+                }
+                Err(error @ ArchiveError::Refused { .. }) => {
+                    if let [alone] = places {
+                        *alone = Fate::Refused(Arc::new(error));
+                        self.metrics.refusals.increment(1);
+                    }
+                    portions.refused(part);
+                }
+                Err(error) => {
+                    ended = Some(error);
+                    break;
+                }
+            }
+        }
+        Committed {
+            fates,
+            error: ended,
+        }
+    }
+
+    /// Commits the writes in one transaction. Gives a decision for each.
+    async fn commit(
         self: &Arc<Self>,
         writes: &[ArchiveWrite],
     ) -> Result<Vec<Decision>, ArchiveError> {
@@ -71,6 +145,10 @@ impl Core {
             let _under_way = UnderWay::begin(&self.commits);
             self.archive.commit(records, planner).await
         };
+        if let Err(error @ ArchiveError::Refused { .. }) = result {
+            // Nothing has happened.
+            return Err(error);
+        }
         if let Err(error) = result {
             // Unknown outcome: what the archive holds now must be read again before the next plan is made.
             self.tree_outdated.store(true, Ordering::Release);

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::log_room::LogRoom;
 use super::metrics::Metrics;
 use super::publisher::Publisher;
+use super::refused::RefusedRows;
 use super::single_flight::SingleFlight;
 use super::stale::StaleKeys;
 use crate::batch::BatchLimits;
@@ -46,6 +47,7 @@ pub(crate) struct Core {
     pub queue: Queue,
     /// Keys whose tier is down; they are queued again when it may be back.
     pub parked: Mutex<Vec<Key>>,
+    pub refused: RefusedRows,
     pub budget: Arc<Budget>,
     /// Bounds the log.
     pub log_room: LogRoom,

@@ -1,6 +1,7 @@
 //! What an operator sees.
 
 use super::core::Core;
+use super::refused::RefusedRow;
 use super::{EngineState, SyncEngine};
 use crate::filter::FilterTrust;
 use crate::guard::CircuitState;
@@ -48,6 +49,10 @@ pub struct HealthCheck {
     pub memory_pressure: f64,
     /// Writes not yet stored everywhere, and their bytes in L1.
     pub unflushed: (usize, usize),
+    /// Rows that the archive refuses: they wait, and are tried again. Each waits for somebody to look into it.
+    pub refused_rows: usize,
+    /// Some of them, with their reasons.
+    pub refused: Vec<RefusedRow>,
     /// Keys for which the cache is known to be stale.
     pub cache_stale_keys: usize,
     /// Whether the filter may deny keys.
@@ -71,6 +76,7 @@ impl HealthCheck {
             && self.pressure.accepts_writes()
             && self.wal_damage.is_none()
             && self.wal_failure.is_none()
+            && self.refused_rows == 0
     }
 }
 
@@ -89,6 +95,8 @@ impl SyncEngine {
                 pressure: BackpressureLevel::Normal,
                 memory_pressure: 0.0,
                 unflushed: (0, 0),
+                refused_rows: 0,
+                refused: Vec::new(),
                 cache_stale_keys: 0,
                 filter: FilterTrust::Unproven,
                 publish_backlog: 0,
@@ -160,6 +168,8 @@ impl Core {
             pressure: self.pressure(),
             memory_pressure: self.l1.pressure(),
             unflushed: (self.l1.dirty_len(), self.l1.dirty_bytes()),
+            refused_rows: self.refused.len(),
+            refused: self.refused.some(),
             cache_stale_keys: self.stale.len(),
             filter: self.filter.trust(),
             publish_backlog: self.publisher.len(),

@@ -19,6 +19,7 @@ pub(crate) struct Metrics {
     pub flushed: Counter,
     pub flush_failures: Counter,
     pub flush_seconds: Histogram,
+    pub refusals: Counter,
     pub published: Counter,
     pub applied: Counter,
     pub kept: Counter,
@@ -32,6 +33,7 @@ pub(crate) struct Metrics {
     pub archive_rows: Gauge,
     pub backlog: Gauge,
     pub stale_keys: Gauge,
+    pub refused_rows: Gauge,
     pub pressure: Gauge,
 }
 
@@ -53,6 +55,7 @@ impl Metrics {
             flushed: counter!("sync_engine_flushed_total"),
             flush_failures: counter!("sync_engine_flush_failures_total"),
             flush_seconds: histogram!("sync_engine_flush_duration_seconds"),
+            refusals: counter!("sync_engine_archive_refusals_total"),
             published: counter!("sync_engine_published_total"),
             applied: counter!("sync_engine_applied_total"),
             kept: counter!("sync_engine_apply_kept_total"),
@@ -66,6 +69,7 @@ impl Metrics {
             archive_rows: gauge!("sync_engine_archive_rows"),
             backlog: gauge!("sync_engine_publish_backlog"),
             stale_keys: gauge!("sync_engine_cache_stale_keys"),
+            refused_rows: gauge!("sync_engine_refused_rows"),
             pressure: gauge!("sync_engine_pressure"),
         }
     }

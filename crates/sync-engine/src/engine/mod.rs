@@ -36,6 +36,8 @@ mod tree;
 
 mod flush;
 
+mod refused;
+
 mod publisher;
 
 mod generation;
@@ -65,6 +67,7 @@ pub use builder::EngineBuilder;
 pub use close::ShutdownReport;
 pub use health::{HealthCheck, TierHealth};
 pub use read::ItemStatus;
+pub use refused::RefusedRow;
 pub use roots::{MerkleNode, Verification};
 pub use write::BatchResult;
 

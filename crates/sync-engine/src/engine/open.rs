@@ -13,6 +13,7 @@ use super::found::{Found, open_archive};
 use super::log_room::LogRoom;
 use super::metrics::Metrics;
 use super::publisher::Publisher;
+use super::refused::RefusedRows;
 use super::single_flight::SingleFlight;
 use super::stale::StaleKeys;
 use super::{EngineState, SyncEngine};
@@ -192,6 +193,7 @@ impl SyncEngine {
             l1: L1::new(l1_limits(&config), env.random()),
             queue: Queue::new(batch_limits(&config)),
             parked: Mutex::default(),
+            refused: RefusedRows::default(),
             budget: Budget::new(config.dirty_bytes_max()),
             log_room: LogRoom::new(&config),
             wal,

@@ -46,7 +46,11 @@ impl Core {
                 false => self.budget.limit(),
             };
             if self.l1.dirty_bytes() > room {
-                self.flush_until_clean().await?;
+                match self.flush_until_clean().await {
+                    // It waited in the log before, and goes on waiting in L1.
+                    Err(StorageError::Refused { .. }) | Ok(()) => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         self.outstanding.lock().skip(pos..end);

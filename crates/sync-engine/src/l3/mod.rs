@@ -48,6 +48,15 @@ pub enum ArchiveError {
         /// The file.
         what: String,
     },
+    /// The archive answered, and takes a row of the batch for none: to try the same again changes nothing. Nothing was written.
+    /// Says nothing of what is in the row.
+    #[error("{op}: {source}")]
+    Refused {
+        /// What was being done.
+        op: &'static str,
+        /// Why, in words that show no content.
+        source: Source,
+    },
     /// The planner refused, because the tree in memory is not the tree in the archive: reload it and try again.
     #[error("the Merkle tree in memory is out of date")]
     TreeOutdated,
@@ -133,7 +142,8 @@ pub trait ArchiveStore: Send + Sync {
     async fn open(&self) -> Result<Opened, ArchiveError>;
 
     /// One transaction: reads what is there for the records' keys, asks the planner, writes. The batch has each key at
-    /// most once. Gives back the `write` flags of the plan.
+    /// most once. Gives back the `write` flags of the plan. `Refused`: one of the records can never be stored as it is, and which
+    /// one is found out by trying parts of the batch.
     async fn commit(&self, records: Vec<Stored>, plan: Planner) -> Result<Vec<bool>, ArchiveError>;
 
     /// The rows of these keys, in the order asked.
@@ -230,7 +240,9 @@ impl From<ArchiveError> for crate::error::StorageError {
                 "the table of Merkle nodes",
                 source,
             ),
-            error @ (ArchiveError::TreeOutdated | ArchiveError::Closed) => {
+            error @ (ArchiveError::Refused { .. }
+            | ArchiveError::TreeOutdated
+            | ArchiveError::Closed) => {
                 Self::unavailable(crate::error::Tier::Archive, "commit", error)
             }
         }

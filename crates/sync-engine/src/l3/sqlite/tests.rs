@@ -256,6 +256,31 @@ async fn an_unfit_row_is_named() {
 }
 
 #[tokio::test]
+async fn a_row_that_is_refused_leaves_all_as_it_was() {
+    let bed = InFile::new();
+    let archive = bed.archive();
+    archive.open().await.unwrap();
+    let conn = Connection::open(bed.path()).unwrap();
+    conn.execute_batch(
+        "CREATE TRIGGER watch BEFORE INSERT ON items WHEN NEW.id = 'b'
+         BEGIN SELECT RAISE(ABORT, 'a secret'); END",
+    )
+    .unwrap();
+    let record = |key: &str| Stored::Live(SyncItem::new(key, vec![1]));
+    let records: Vec<Stored> = ["a", "b", "c"].map(record).to_vec();
+    let plan = contract::honest(&records);
+    let refused = archive.commit(records.clone(), plan).await;
+    let Err(error @ ArchiveError::Refused { .. }) = &refused else {
+        panic!("{refused:?}")
+    };
+    assert!(!error.to_string().contains("secret"), "{error}");
+    let found = archive.scan(&KeyRange::all(), 10, 1 << 20).await.unwrap();
+    assert_eq!(found, []);
+    let plan = contract::honest(&records[..1]);
+    archive.commit(records[..1].to_vec(), plan).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_node_that_cannot_be_read_is_no_part_of_a_tree() {
     let bed = InFile::new();
     filled(&bed).await;
