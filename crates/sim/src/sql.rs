@@ -273,13 +273,18 @@ impl ArchiveStore for SimSql {
             .await
     }
 
-    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<Stored>, ArchiveError> {
+    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
         self.call(move |archive| Box::pin(async move { archive.expired(now_ms, limit).await }))
             .await
     }
 
     async fn load_tree(&self) -> Result<(Vec<NodeRow>, u64), ArchiveError> {
         self.call(|archive| Box::pin(async move { archive.load_tree().await }))
+            .await
+    }
+
+    async fn rebuild_tree(&self) -> Result<(), ArchiveError> {
+        self.call(|archive| Box::pin(async move { archive.rebuild_tree().await }))
             .await
     }
 

@@ -118,6 +118,15 @@ pub enum StorageError {
         /// Its error.
         source: Source,
     },
+    /// The archive answers, and does not take the item as it is: a trigger, a constraint, a packet that is too small. The item waits
+    /// in the log and in memory and is tried again now and then.
+    #[error("the archive refuses {id}: {source}")]
+    Refused {
+        /// Its key.
+        id: Key,
+        /// Why, in words that show no content.
+        source: Source,
+    },
     /// The failure of a look-up that several callers shared.
     #[error(transparent)]
     Shared(std::sync::Arc<StorageError>),
@@ -178,7 +187,10 @@ impl StorageError {
         match self {
             Self::Unavailable { .. } | Self::Factory { .. } => ErrorKind::Unavailable,
             Self::Overloaded { .. } => ErrorKind::Overloaded,
-            Self::InvalidKey(_) | Self::InvalidItem { .. } | Self::Config(_) => ErrorKind::Invalid,
+            Self::InvalidKey(_)
+            | Self::InvalidItem { .. }
+            | Self::Refused { .. }
+            | Self::Config(_) => ErrorKind::Invalid,
             Self::Corruption { .. } | Self::Damaged { .. } => ErrorKind::Corrupt,
             Self::Shared(error) => error.kind(),
             Self::InUse { .. } | Self::Closed { .. } => ErrorKind::Closed,

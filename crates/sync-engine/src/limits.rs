@@ -31,11 +31,25 @@ pub const TREE_GROUPS_MAX: usize = 256;
 /// A group of at most this many rows is answered as a list of keys.
 pub const TREE_LEAVES_MAX: usize = 64;
 
+/// The log holds at most this many bytes for each byte of `l1_max_bytes`, counted as L1 counts them, from the oldest record
+/// that is needed on. What is needed is at most half of L1 and what waits to be published; the rest is for records that
+/// were written over and lie behind an older one.
+pub const LOG_BYTES_PER_L1_BYTE: usize = 4;
+
 /// Most records one commit to the archive carries.
 pub const COMMIT_RECORDS_MAX: usize = 16_384;
 
 /// Most content bytes one commit to the archive carries (a single larger record goes alone).
 pub const COMMIT_BYTES_MAX: usize = 32 << 20;
+
+/// Rows that one flush may find to be refused by the archive before it leaves the rest of its batch for the next one.
+pub const REFUSED_AT_ONCE_MAX: usize = 8;
+
+/// Refused rows that are tried again at once.
+pub const REFUSED_AGAIN_MAX: usize = 32;
+
+/// Refused rows that the health names.
+pub const REFUSED_SHOWN_MAX: usize = 16;
 
 /// How long a write waits for room before it is refused.
 pub const WRITE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);

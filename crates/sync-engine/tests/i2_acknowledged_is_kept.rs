@@ -6,6 +6,7 @@ mod common;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::fragile_log::FragileLog;
 use common::*;
 use sync_engine::l3::ArchiveStore;
 use sync_engine::l3::memory::MemoryArchive;
@@ -235,5 +236,32 @@ async fn i2_a_full_log_refuses_and_does_not_grow() {
     .await;
     let many: Vec<SyncItem> = (0..500).map(|n| item(&format!("m.{n}"), "x")).collect();
     assert_eq!(engine.submit_many(many).await.unwrap().succeeded, 500);
+    engine.shutdown().await;
+}
+
+/// A log that could not be synced refused every write, and the engine said that it was well.
+#[tokio::test(flavor = "multi_thread")]
+async fn i2_a_log_that_failed_takes_no_writes_and_is_no_good_health() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Arc::new(FragileLog::default());
+    let config = unhurried(config(dir.path()));
+    let (_, settings) = watch::channel(config.clone());
+    let engine = SyncEngine::builder(config, settings)
+        .with_wal(log.clone())
+        .build();
+    engine.start().await.unwrap();
+    engine.submit(item("before", "x")).await.unwrap();
+    assert!(engine.health_check().await.is_healthy());
+    log.break_for_good();
+    let refused = engine.submit(item("after", "x")).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
+    assert_eq!(text(&engine, "after").await, None);
+    let health = engine.health_check().await;
+    assert_eq!(health.wal_failure.as_deref(), Some("the disk did not sync"));
+    assert!(!health.is_healthy(), "{health:?}");
+    assert!(!engine.should_accept_writes());
+    // What was acknowledged before is served and stored.
+    assert_eq!(text(&engine, "before").await.as_deref(), Some("x"));
+    flushed(&engine).await;
     engine.shutdown().await;
 }

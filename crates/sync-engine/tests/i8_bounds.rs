@@ -9,13 +9,11 @@ use std::time::Duration;
 
 use common::flaky_cache::FlakyCache;
 use common::*;
-use sync_engine::cdc::{ChangeLog, PublishError};
 use sync_engine::l3::memory::MemoryArchive;
 use sync_engine::{
     ErrorKind, InvalidItem, Relay, StorageError, Stored, SyncEngine, SyncEngineConfig, SyncItem,
 };
 use testbed::{Fault, FaultyProxy, RedisServer};
-use tokio::sync::watch;
 
 const L1_BYTES: usize = 1 << 20;
 
@@ -344,73 +342,5 @@ async fn i8_what_is_too_large_is_refused() {
         .submit(SyncItem::new("fits", vec![0; 64 << 10]))
         .await
         .unwrap();
-    engine.shutdown().await;
-}
-
-/// A stream that answers nothing until it is told to.
-#[derive(Default)]
-struct DeadStream {
-    is_up: AtomicBool,
-    epochs: AtomicUsize,
-    published: AtomicUsize,
-}
-
-#[async_trait::async_trait]
-impl ChangeLog for DeadStream {
-    async fn publish(&self, changes: &[Stored]) -> Result<(), PublishError> {
-        if !self.is_up.load(Ordering::SeqCst) {
-            return Err(PublishError("no stream".into()));
-        }
-        self.published.fetch_add(changes.len(), Ordering::SeqCst);
-        Ok(())
-    }
-    async fn new_epoch(&self) {
-        self.epochs.fetch_add(1, Ordering::SeqCst);
-    }
-    async fn publish_root(&self, _: &str) -> Result<(), PublishError> {
-        Ok(())
-    }
-    fn is_enabled(&self) -> bool {
-        true
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn i8_the_backlog_of_a_dead_stream_is_bounded_and_then_a_new_epoch_begins() {
-    let dir = tempfile::tempdir().unwrap();
-    let stream = Arc::new(DeadStream::default());
-    let config = SyncEngineConfig {
-        l1_max_bytes: 64 << 20,
-        ..config(dir.path())
-    };
-    let (_, settings) = watch::channel(config.clone());
-    let engine = SyncEngine::builder(config, settings)
-        .with_archive(Arc::new(MemoryArchive::new()))
-        .with_changes(stream.clone())
-        .build();
-    engine.start().await.unwrap();
-    // More than 64 MiB of changes of few keys.
-    for n in 0..80u32 {
-        let items = (0..10).map(|k| SyncItem::new(format!("s.{k}"), vec![n as u8; 100_000]));
-        engine
-            .submit_many(items.collect())
-            .await
-            .expect("writers never wait for the stream");
-        engine.force_flush().await.unwrap();
-    }
-    let health = engine.health_check().await;
-    assert!(health.publish_dropped > 0, "{health:?}");
-    assert!(health.publish_backlog < 700, "{health:?}");
-    stream.is_up.store(true, Ordering::SeqCst);
-    eventually("the backlog is published, and the log freed", async || {
-        let health = engine.health_check().await;
-        health.publish_backlog == 0 && health.wal_records == Some(0)
-    })
-    .await;
-    assert!(
-        stream.epochs.load(Ordering::SeqCst) >= 1,
-        "readers must learn that they missed something"
-    );
-    assert!(stream.published.load(Ordering::SeqCst) > 0);
     engine.shutdown().await;
 }

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
-use sync_engine::engine::{HealthCheck, TierHealth};
+use sync_engine::engine::{HealthCheck, RefusedRow, TierHealth};
 
 use super::Shared;
 
@@ -35,15 +35,23 @@ fn shown(check: &HealthCheck) -> Value {
         "state": check.state.to_string(),
         "cache": tier(&check.cache),
         "archive": tier(&check.archive),
-        "wal": {"records": check.wal_records, "damage": check.wal_damage},
+        "wal": {"records": check.wal_records, "damage": check.wal_damage, "failure": check.wal_failure},
         "pressure": format!("{:?}", check.pressure).to_lowercase(),
         "memory_pressure": check.memory_pressure,
         "unflushed": {"items": unflushed_items, "bytes": unflushed_bytes},
+        "refused": {
+            "rows": check.refused_rows,
+            "some": check.refused.iter().map(refused).collect::<Vec<Value>>(),
+        },
         "cache_stale_keys": check.cache_stale_keys,
         "filter": format!("{:?}", check.filter).to_lowercase(),
         "publish": {"backlog": check.publish_backlog, "dropped": check.publish_dropped},
         "merkle": {"root": check.merkle_root, "rows": check.rows},
     })
+}
+
+fn refused(row: &RefusedRow) -> Value {
+    json!({"id": &*row.key, "reason": row.reason})
 }
 
 fn tier(health: &TierHealth) -> Value {
@@ -54,14 +62,18 @@ fn tier(health: &TierHealth) -> Value {
     }
 }
 
-/// 200 when requests are served.
+/// 200 when requests are served. A node that takes no write until it is restarted is not ready.
 pub(super) async fn ready(State(face): Shared) -> impl IntoResponse {
-    match face.engine.is_ready() {
-        true => (StatusCode::OK, "ready\n".to_string()),
-        false => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("{}\n", face.engine.state()),
-        ),
+    let engine = &face.engine;
+    let why_not = match engine.is_ready() {
+        true => engine
+            .log_failure()
+            .map(|cause| format!("a write to the log failed; restart this node: {cause}\n")),
+        false => Some(format!("{}\n", engine.state())),
+    };
+    match why_not {
+        None => (StatusCode::OK, "ready\n".to_string()),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason),
     }
 }
 

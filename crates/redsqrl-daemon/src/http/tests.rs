@@ -1,12 +1,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use sync_engine::{SyncEngine, SyncEngineConfig};
+use sync_engine::{EngineBuilder, SyncEngine, SyncEngineConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::{Face, HttpServer};
+
+mod broken_log;
 
 /// A real engine on an SQLite file, behind a real socket.
 struct Stand {
@@ -21,6 +23,13 @@ async fn stand() -> Stand {
 }
 
 async fn stand_with(config: SyncEngineConfig) -> Stand {
+    stand_over(config, |engine| engine).await
+}
+
+async fn stand_over(
+    config: SyncEngineConfig,
+    with_parts: impl FnOnce(EngineBuilder) -> EngineBuilder,
+) -> Stand {
     let dir = tempfile::tempdir().unwrap();
     let config = SyncEngineConfig {
         sql_url: Some(format!("sqlite:{}", dir.path().join("l3.db").display()).into()),
@@ -30,7 +39,8 @@ async fn stand_with(config: SyncEngineConfig) -> Stand {
     let (_settings, settings) = watch::channel(config.clone());
     let max_body = config.max_payload_bytes;
     let prefix = config.redis_prefix.clone();
-    let engine = Arc::new(SyncEngine::new(config, settings));
+    let engine = with_parts(SyncEngine::builder(config, settings)).build();
+    let engine = Arc::new(engine);
     engine.start().await.unwrap();
     let peers = Arc::new(|| serde_json::json!({"state": "running", "peers": [{"node_id": "p"}]}));
     let face = Arc::new(Face::new(

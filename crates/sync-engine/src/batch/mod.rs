@@ -6,6 +6,8 @@ mod hybrid;
 
 pub mod plan;
 
+pub mod portions;
+
 pub(crate) mod queue;
 
 pub use hybrid::{BatchLimits, FlushReason, HybridBatcher};

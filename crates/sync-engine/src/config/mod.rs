@@ -45,8 +45,8 @@ pub struct SyncEngineConfig {
     pub backpressure_critical: f64,
     /// The write-ahead log's file. None: no log.
     pub wal_path: Option<std::path::PathBuf>,
-    /// Most records in the log; at the bound a write waits up to 5 seconds for room, then it is refused. None: bounded
-    /// by unflushed bytes only. *Live.*
+    /// Most records in the log, from the oldest needed one on; at the bound a write waits up to 5 seconds for room, then
+    /// it is refused. None: bounded in bytes only, to four times `l1_max_bytes`. *Live.*
     pub wal_max_items: Option<u64>,
     /// Records read at once when the log is replayed.
     pub wal_drain_batch_size: usize,

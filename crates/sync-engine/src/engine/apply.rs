@@ -4,9 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::SyncEngine;
+use super::commit::Fate;
 use super::core::Core;
 use super::publisher::Change;
+use super::refused::refusal;
 use crate::batch::plan::ArchiveWrite;
+use crate::batch::portions::Portions;
 use crate::error::{InvalidItem, StorageError};
 use crate::ingest::admit;
 use crate::item::decide::{Decision, decide};
@@ -27,7 +30,7 @@ pub struct Applied {
     /// Stamped further ahead of the local clock than is believed: neither applied nor merged into the clock. The caller
     /// keeps them and tries again as time passes.
     pub early: Vec<Stored>,
-    /// Unfit to be stored here (too large, malformed key, not for SQL), and why.
+    /// Unfit to be stored here (too large, malformed key, not for SQL, refused by the archive), and why.
     pub refused: Vec<(Key, StorageError)>,
 }
 
@@ -96,9 +99,10 @@ impl Core {
             false => usize::MAX,
         };
         for part in portions(fit, weight_max) {
-            let (taken, kept) = self.apply_part(part, relay).await?;
-            applied.taken += taken;
-            applied.kept += kept;
+            let merged = self.apply_part(part, relay).await?;
+            applied.taken += merged.taken;
+            applied.kept += merged.kept;
+            applied.refused.extend(merged.refused);
         }
         self.metrics.applied.increment(applied.taken as u64);
         self.metrics.kept.increment(applied.kept as u64);
@@ -147,7 +151,7 @@ impl Core {
         self: &Arc<Self>,
         part: Vec<Stored>,
         relay: Relay,
-    ) -> Result<(usize, usize), StorageError> {
+    ) -> Result<Merged, StorageError> {
         let weight = match self.cache.is_configured() {
             // With a cache they pass through L1 on their way to it.
             true => part.iter().map(L1::weight_of).sum::<usize>(),
@@ -169,7 +173,7 @@ impl Core {
         self: &Arc<Self>,
         part: Vec<Stored>,
         relay: Relay,
-    ) -> Result<(usize, usize), StorageError> {
+    ) -> Result<Merged, StorageError> {
         // Before anything is merged, so that no later local write of these keys gets a smaller stamp.
         part.iter().for_each(|stored| self.observe(stored));
         let writes: Vec<ArchiveWrite> = part
@@ -179,17 +183,29 @@ impl Core {
                 only_over_live: false,
             })
             .collect();
-        let decisions = self.commit(&writes).await?;
-        let taken = decisions.iter().filter(|d| **d == Decision::Take).count();
-        let kept = decisions.len() - taken;
-        // `Same` too: a commit repeated after an unknown outcome must still reach L1.
-        let changed = writes
-            .into_iter()
-            .zip(&decisions)
-            .filter(|(_, d)| **d != Decision::Keep)
-            .map(|(write, d)| (write.stored, *d));
-        self.enter_applied(changed.collect(), relay);
-        Ok((taken, kept))
+        let portions = Portions::new(writes.len(), 0, usize::MAX);
+        let committed = self.commit_each(&writes, portions).await;
+        let (mut merged, mut changed) = (Merged::default(), Vec::new());
+        for (write, fate) in writes.into_iter().zip(committed.fates) {
+            // `Same` too: a commit repeated after an unknown outcome must still reach L1.
+            if let Some(decision) = fate.taken() {
+                changed.push((write.stored.clone(), decision));
+            }
+            match fate {
+                Fate::Decided(Decision::Take) => merged.taken += 1,
+                Fate::Decided(_) => merged.kept += 1,
+                Fate::Refused(why) => {
+                    let key = write.stored.key().clone();
+                    merged.refused.push((key.clone(), refusal(key, why)));
+                }
+                Fate::Open => {}
+            }
+        }
+        self.enter_applied(changed, relay);
+        match committed.error {
+            None => Ok(merged),
+            Some(error) => Err(error.into()),
+        }
     }
 
     /// Lets what the archive has just taken into L1 (where it replaces what is resident) and on to the cache.
@@ -211,10 +227,18 @@ impl Core {
             }
         }
         self.enqueue(queued);
-        freed.extend(self.publisher.push(passed_on, self.backlog_max()));
+        freed.extend(self.publisher.push(passed_on));
         self.release_positions(freed);
         self.settled();
     }
+}
+
+/// What became of a part.
+#[derive(Default)]
+struct Merged {
+    taken: usize,
+    kept: usize,
+    refused: Vec<(Key, StorageError)>,
 }
 
 /// Cuts the writes into parts of one commit each.

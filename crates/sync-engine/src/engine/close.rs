@@ -105,6 +105,7 @@ impl Core {
         }
         let mut rounds = self.flushed.subscribe();
         let mut waiting = self.dirty_writes();
+        self.retry_all_refused();
         loop {
             self.unpark();
             rounds.borrow_and_update();
@@ -127,6 +128,7 @@ impl Core {
             if self.l1.dirty_len() == 0 {
                 return Ok(());
             }
+            self.check_all_refused(&waiting)?;
             // What is left is in the hands of another flush.
             let wait = Duration::from_millis(100);
             futures_util::future::select(std::pin::pin!(rounds.changed()), self.env.sleep(wait))

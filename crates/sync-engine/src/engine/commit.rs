@@ -6,17 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::core::Core;
+use super::tree::tree_fault;
 use crate::batch::plan::ArchiveWrite;
+use crate::batch::portions::Portions;
 use crate::item::decide::{Decision, decide, is_collision};
 use crate::item::hash::LeafDigest;
 use crate::item::{Leaf, Stored};
 use crate::l3::{ArchiveError, ArchiveStore, CommitPlan, CommitView, Planner};
 use crate::merkle::delta::{LeafChange, TreeDelta, TreeError};
-use crate::merkle::read;
-use crate::merkle::tree::{Tree, TreeJob};
-
-/// Tries after the tree turned out to be outdated: only other engines on the same database can cause more than one.
-const TRIES: u32 = 5;
+use crate::merkle::tree::Tree;
 
 /// A commit under way, counted at both ends.
 struct UnderWay<'a>(&'a AtomicU64);
@@ -34,6 +32,36 @@ impl Drop for UnderWay<'_> {
     }
 }
 
+/// What became of a write given to [`Core::commit_each`].
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// It was committed, and this was decided: `Take` and `Same` mean that the archive has it.
+    Decided(Decision),
+    /// The archive does not take it as it is.
+    Refused(Arc<ArchiveError>),
+    /// It was not tried, or what came of it is not known.
+    Open,
+}
+
+impl Fate {
+    /// The decision, if the archive has the write.
+    pub(super) fn taken(&self) -> Option<Decision> {
+        match self {
+            Self::Decided(decision) if *decision != Decision::Keep => Some(*decision),
+            _ => None,
+        }
+    }
+}
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub(super) struct Committed {
+    /// For each write.
+    pub fates: Vec<Fate>,
+    /// The outage that ended it.
+    pub error: Option<ArchiveError>,
+}
+
 /// What the planner leaves behind for the time after the transaction.
 #[derive(Default)]
 struct Planned {
@@ -42,8 +70,51 @@ struct Planned {
 }
 
 impl Core {
-    /// Commits the writes, each key at most once. Gives a decision for each: `Take` and `Same` mean that the archive has it.
-    pub(super) async fn commit(
+    /// Commits the writes, each key at most once: in one transaction, or in several, so that the archive takes all but those that
+    /// it refuses.
+    pub(super) async fn commit_each(
+        self: &Arc<Self>,
+        writes: &[ArchiveWrite],
+        mut portions: Portions,
+    ) -> Committed {
+        let mut fates: Vec<Fate> = writes.iter().map(|_| Fate::Open).collect();
+        let mut ended = None;
+        while let Some(part) = portions.next_part() {
+            // The parts lie within the batch.
+            let (Some(chosen), Some(places)) =
+                (writes.get(part.clone()), fates.get_mut(part.clone()))
+            else {
+                break;
+            };
+            match self.commit(chosen).await {
+                Ok(decisions) => {
+                    let decided = decisions.into_iter().map(Fate::Decided);
+                    places
+                        .iter_mut()
+                        .zip(decided)
+                        .for_each(|(place, fate)| *place = fate);
+                }
+                Err(error @ ArchiveError::Refused { .. }) => {
+                    if let [alone] = places {
+                        *alone = Fate::Refused(Arc::new(error));
+                        self.metrics.refusals.increment(1);
+                    }
+                    portions.refused(part);
+                }
+                Err(error) => {
+                    ended = Some(error);
+                    break;
+                }
+            }
+        }
+        Committed {
+            fates,
+            error: ended,
+        }
+    }
+
+    /// Commits the writes in one transaction. Gives a decision for each.
+    async fn commit(
         self: &Arc<Self>,
         writes: &[ArchiveWrite],
     ) -> Result<Vec<Decision>, ArchiveError> {
@@ -53,12 +124,12 @@ impl Core {
             // Before the rows can be seen, so that the filter never denies one.
             self.filter.insert(write.stored.key());
         }
-        let mut tries = 1;
+        let mut failed = 0;
         loop {
             self.reload_tree_if_outdated().await?;
             match self.try_commit(writes).await {
-                Err(ArchiveError::TreeOutdated) if tries < TRIES => tries += 1,
-                other => return other,
+                Err(error) => self.mend_tree(error, &mut failed).await?,
+                done => return done,
             }
         }
     }
@@ -74,6 +145,10 @@ impl Core {
             let _under_way = UnderWay::begin(&self.commits);
             self.archive.commit(records, planner).await
         };
+        if let Err(error @ ArchiveError::Refused { .. }) = result {
+            // Nothing has happened.
+            return Err(error);
+        }
         if let Err(error) = result {
             // Unknown outcome: what the archive holds now must be read again before the next plan is made.
             self.tree_outdated.store(true, Ordering::Release);
@@ -112,104 +187,13 @@ impl Core {
         })
     }
 
-    /// Notices what other engines wrote to an archive that is not this engine's alone: their writes are in its rows, and
-    /// neither in this tree nor in this L1.
-    pub(super) async fn follow_other_engines(&self) -> Result<(), ArchiveError> {
-        if self.archive.is_exclusive() {
-            return Ok(());
-        }
-        let _order = self.commit_order.lock().await;
-        if self.archive.tree_seq().await? != self.tree.read().seq() {
-            self.tree_outdated.store(true, Ordering::Release);
-        }
-        self.reload_tree_if_outdated().await
-    }
-
-    /// Reads the tree again if a commit went wrong, or another engine committed.
-    pub(super) async fn reload_tree_if_outdated(&self) -> Result<(), ArchiveError> {
-        if !self.tree_outdated.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let tree = super::found::load_tree(&self.archive).await?;
-        let is_moved = tree.seq() != self.tree.read().seq();
-        *self.tree.write() = tree;
-        if is_moved && !self.archive.is_exclusive() {
-            self.filter.distrust();
-            self.l1.forget_clean();
-        }
-
-        self.tree_outdated.store(false, Ordering::Release);
-        Ok(())
-    }
-
-    /// One step of the tree's upkeep: splits a bucket that has grown, or folds one that has shrunk.
-    /// `false`: nothing was due.
-    pub(super) async fn tend_tree(self: &Arc<Self>) -> Result<bool, ArchiveError> {
-        let _order = self.commit_order.lock().await;
-        self.reload_tree_if_outdated().await?;
-        let job = self.tree.read().next_job();
-        let delta = match job {
-            None => return Ok(false),
-            Some(TreeJob::Fold(prefix)) => {
-                Some(self.tree.read().plan_fold(&prefix).map_err(tree_fault)?)
-            }
-            Some(TreeJob::Split(prefix)) => self.plan_split(&prefix).await?,
-        };
-        let Some(delta) = delta else {
-            return Ok(false);
-        };
-        let planned = Arc::new(Mutex::new(Some(delta)));
-        let (core, taken) = (self.clone(), planned.clone());
-        let planner: Planner = Box::new(move |view: CommitView| {
-            let delta = taken.lock();
-            let Some(delta) = delta
-                .as_ref()
-                .filter(|_| view.tree_seq == core.tree.read().seq())
-            else {
-                return Err(ArchiveError::TreeOutdated);
-            };
-            Ok(CommitPlan {
-                write: Vec::new(),
-                nodes: delta.writes(),
-                tree_seq: delta.seq(),
-                clock_bound: core.clock.last(),
-            })
-        });
-        if let Err(error) = self.archive.commit(Vec::new(), planner).await {
-            self.tree_outdated.store(true, Ordering::Release);
-            return Err(error);
-        }
-        let delta = planned.lock().take();
-        if let Some(delta) = delta {
-            self.follow(delta);
-        }
-        Ok(true)
-    }
-
-    async fn plan_split(&self, prefix: &[u8]) -> Result<Option<TreeDelta>, ArchiveError> {
-        let builder = read::read_rest(&self.tree, &self.archive, prefix).await?;
-        let Some(builder) = builder else {
-            return Ok(None);
-        };
-        builder
-            .finish(&self.tree.read())
-            .map(Some)
-            .map_err(tree_fault)
-    }
-
     /// The commit is done: the tree in memory follows.
-    fn follow(&self, delta: TreeDelta) {
+    pub(super) fn follow(&self, delta: TreeDelta) {
         if let Err(error) = self.tree.write().apply(delta) {
             tracing::error!(%error, "the Merkle tree in memory could not follow a commit; it is read again");
             self.tree_outdated.store(true, Ordering::Release);
         }
     }
-}
-
-/// A plan that contradicts the tree means that the tree is not that of the archive.
-fn tree_fault(error: TreeError) -> ArchiveError {
-    tracing::error!(%error, "the Merkle tree does not fit the rows; it is read again");
-    ArchiveError::TreeOutdated
 }
 
 /// A write, with its leaf digested.

@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
+use super::log_room::LogRoom;
 use super::metrics::Metrics;
 use super::publisher::Publisher;
+use super::refused::RefusedRows;
 use super::single_flight::SingleFlight;
 use super::stale::StaleKeys;
 use crate::batch::BatchLimits;
@@ -29,8 +31,8 @@ use crate::l1::{L1, L1Limits, Ticket};
 use crate::l2::{CacheStore, Generation};
 use crate::l3::ArchiveStore;
 use crate::merkle::tree::Tree;
+use crate::wal::Wal;
 use crate::wal::outstanding::Outstanding;
-use crate::wal::{Wal, WalPos};
 
 /// The result of a look-up, shared by all who asked.
 pub(super) type Found = Result<Option<SyncItem>, Arc<StorageError>>;
@@ -45,9 +47,10 @@ pub(crate) struct Core {
     pub queue: Queue,
     /// Keys whose tier is down; they are queued again when it may be back.
     pub parked: Mutex<Vec<Key>>,
+    pub refused: RefusedRows,
     pub budget: Arc<Budget>,
-    /// Bounds the records in the log.
-    pub log_budget: Arc<Budget>,
+    /// Bounds the log.
+    pub log_room: LogRoom,
     pub wal: Arc<dyn Wal>,
     pub outstanding: Mutex<Outstanding>,
     pub cache: GuardedCache,
@@ -165,45 +168,6 @@ impl Core {
         }
     }
 
-    /// Records in the log: those that are needed, and those behind the oldest of them.
-    pub(super) fn logged(&self) -> usize {
-        let (_, next) = self.wal.bounds();
-        let records = next.saturating_sub(self.outstanding.lock().floor());
-        usize::try_from(records).unwrap_or(usize::MAX)
-    }
-
-    /// Log positions that need no more keeping.
-    pub(super) fn release_positions(&self, positions: impl IntoIterator<Item = WalPos>) {
-        if !self.wal.is_durable() {
-            return;
-        }
-        let floor = {
-            let mut outstanding = self.outstanding.lock();
-            let mut any = false;
-            for pos in positions {
-                outstanding.done(pos);
-                any = true;
-            }
-            any.then(|| outstanding.floor())
-        };
-        if let Some(floor) = floor {
-            self.wal.free_below(floor);
-            self.log_budget.freed();
-        }
-    }
-
-    /// Most changes that may wait to be published. They hold their log positions, and writers must not wait for the
-    /// stream: so at most a quarter of the log, and as much again that is just being published.
-    pub(super) fn backlog_max(&self) -> usize {
-        let logged = self
-            .config()
-            .wal_max_items
-            .filter(|_| self.wal.is_durable());
-        logged.map_or(usize::MAX, |max| {
-            usize::try_from(max / 4).unwrap_or(usize::MAX)
-        })
-    }
-
     /// Dirty bytes became fewer: writers may enter, and those who wait for the archive look again.
     pub(super) fn settled(&self) {
         self.budget.freed();
@@ -216,7 +180,7 @@ impl Core {
         self.l1.set_limits(l1_limits(&config));
         self.queue.set_limits(batch_limits(&config));
         self.budget.set_limit(config.dirty_bytes_max());
-        self.log_budget.set_limit(log_limit(&config));
+        self.log_room.set_limits(&config);
         self.cache.set_payload_bytes_max(config.max_payload_bytes);
         *self.live.write() = Arc::new(config);
     }
@@ -225,12 +189,6 @@ impl Core {
     pub(super) fn observe(&self, stored: &Stored) {
         self.clock.observe(stored.stamp().time);
     }
-}
-
-/// Most records in the log.
-pub(super) fn log_limit(config: &SyncEngineConfig) -> usize {
-    let max = config.wal_max_items.unwrap_or(u64::MAX);
-    usize::try_from(max).unwrap_or(usize::MAX)
 }
 
 pub(super) fn l1_limits(config: &SyncEngineConfig) -> L1Limits {

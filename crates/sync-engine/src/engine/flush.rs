@@ -1,18 +1,24 @@
 //! From the batch to the tiers.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use super::commit::{Committed, Fate};
 use super::core::Core;
 use super::publisher::Change;
-use crate::batch::plan::{self, FlushPlan, Outcome};
+use super::refused::refusal;
+use crate::batch::plan::{self, ArchiveWrite, FlushPlan, Outcome};
+use crate::batch::portions::Portions;
 use crate::error::{StorageError, Tier};
 use crate::guard::CircuitOpen;
 use crate::item::decide::Decision;
 use crate::item::key::Key;
 use crate::l1::{Due, Flight};
 use crate::l2::CacheStore;
+use crate::l3::ArchiveError;
+use crate::limits::REFUSED_AT_ONCE_MAX;
 use crate::wal::WalPos;
 
 /// What one flush came to.
@@ -56,23 +62,42 @@ impl Core {
             .iter()
             .filter_map(|key| self.l1.begin_flush(key))
             .collect();
+        if self.refused.len() > 0 {
+            let flying: HashSet<&Key> = flights.iter().map(|f| f.stored.key()).collect();
+            self.release_refused(keys.iter().filter(|key| !flying.contains(key)));
+        }
         if flights.is_empty() {
             return Flushed::default();
         }
         let health = self.health();
-        let flights: Vec<Flight> = flights.into_iter().map(|f| self.lighten(f)).collect();
+        let mut flights: Vec<Flight> = flights.into_iter().map(|f| self.lighten(f)).collect();
+        // Behind the others, so that they hold up nobody.
+        flights.sort_by_key(|flight| self.refused.contains(flight.stored.key()));
         let plan = plan::plan(&flights, health, self.now_ms());
         let (archive, cache) =
             futures_util::future::join(self.flush_archive(&plan), self.flush_cache(&plan)).await;
-        let mut error = None;
+        let landed = land(&flights, &plan, &archive.fates);
+        let mut error = failure_of(&landed, archive.error);
         let wanted = |due| flights.iter().any(|flight| flight.due.contains(due));
-        let asked = (Tier::Archive, health.archive, wanted(Due::ARCHIVE));
-        let (archive, decisions) = outcome(archive, asked, &mut error);
-        let asked = (Tier::Cache, health.cache, wanted(Due::CACHE));
-        let (cache, _) = outcome(cache, asked, &mut error);
-        let freed = self.settle_all(&flights, health, (archive, cache));
-        self.yield_to_archive(&plan, &decisions);
-        self.publish_all(&plan, &decisions, &flights, freed);
+        let is_unasked = |tier_up: bool, due| !tier_up && wanted(due);
+        for (tier, is_unasked) in [
+            (Tier::Archive, is_unasked(health.archive, Due::ARCHIVE)),
+            (Tier::Cache, is_unasked(health.cache, Due::CACHE)),
+        ] {
+            let unasked = || StorageError::unavailable(tier, "store", CircuitOpen);
+            error = error.or_else(|| is_unasked.then(unasked));
+        }
+        let cache = match cache {
+            Ok(()) if health.cache => Outcome::Done,
+            Ok(()) => Outcome::Skipped,
+            Err(failure) => {
+                error.get_or_insert(failure);
+                Outcome::Failed
+            }
+        };
+        let freed = self.settle_all(&landed, health, cache);
+        self.yield_to_archive(&landed);
+        self.publish_all(&landed, freed);
         self.metrics.batches.increment(1);
         self.metrics.flushed.increment(flights.len() as u64);
         let took = self.env.monotonic().saturating_sub(begun);
@@ -98,14 +123,11 @@ impl Core {
         flight
     }
 
-    async fn flush_archive(
-        self: &Arc<Self>,
-        plan: &FlushPlan,
-    ) -> Result<Vec<Decision>, StorageError> {
-        if plan.archive.is_empty() {
-            return Ok(Vec::new());
-        }
-        Ok(self.commit(&plan.archive).await?)
+    async fn flush_archive(self: &Arc<Self>, plan: &FlushPlan) -> Committed {
+        let is_suspect = |write: &&ArchiveWrite| self.refused.contains(write.stored.key());
+        let suspects = plan.archive.iter().rev().take_while(is_suspect).count();
+        let portions = Portions::new(plan.archive.len(), suspects, REFUSED_AT_ONCE_MAX);
+        self.commit_each(&plan.archive, portions).await
     }
 
     async fn flush_cache(&self, plan: &FlushPlan) -> Result<(), StorageError> {
@@ -132,24 +154,26 @@ impl Core {
     /// Tells L1 what became of each flight; gives back the log positions that are no longer needed for it.
     fn settle_all(
         &self,
-        flights: &[Flight],
+        landed: &[Landed<'_>],
         health: plan::Health,
-        outcome: (Outcome, Outcome),
+        cache: Outcome,
     ) -> Vec<Option<WalPos>> {
-        let settle = |flight| plan::settle(flight, health, outcome.0, outcome.1);
-        let verdicts: Vec<plan::Verdict> = flights.iter().map(settle).collect();
-        let missed = flights.iter().zip(&verdicts).filter(|(_, v)| v.cache_stale);
+        let settle = |l: &Landed| plan::settle(l.flight, health, l.archive_outcome(), cache);
+        let verdicts: Vec<plan::Verdict> = landed.iter().map(settle).collect();
+        let missed = landed.iter().zip(&verdicts).filter(|(_, v)| v.cache_stale);
         // Before anything becomes clean: once it is evicted, readers ask the cache.
-        self.mark_stale(missed.map(|(flight, _)| flight.stored.key().clone()));
+        self.mark_stale(missed.map(|(landed, _)| landed.key().clone()));
         let (mut requeue, mut park) = (Vec::new(), Vec::new());
-        let mut freed = Vec::with_capacity(flights.len());
-        for (flight, verdict) in flights.iter().zip(verdicts) {
-            let key = flight.stored.key();
+        let mut freed = Vec::with_capacity(landed.len());
+        for (landed, verdict) in landed.iter().zip(verdicts) {
+            let (key, flight) = (landed.key(), landed.flight);
             let settled = self.l1.settle(key, flight.stored.stamp(), verdict.done);
-            if settled.requeue {
-                let tier_down = verdict.done != flight.due.union(flight.spared);
-                let into = if tier_down { &mut park } else { &mut requeue };
-                into.push(key.clone());
+            let tier_down = verdict.done != flight.due.union(flight.spared);
+            match landed.refusal() {
+                Some(why) if settled.requeue => self.hold_refused(key, flight.stored.stamp(), why),
+                None if settled.requeue && tier_down => park.push(key.clone()),
+                None if settled.requeue => requeue.push(key.clone()),
+                _ => self.release_refused([key]),
             }
             freed.push(settled.freed_pos);
         }
@@ -165,58 +189,91 @@ impl Core {
     }
 
     /// The archive has something newer, which this engine has not seen: what is here and in the cache must not answer for it.
-    fn yield_to_archive(&self, plan: &FlushPlan, decisions: &[Decision]) {
-        let outcomes = plan.archive.iter().zip(decisions);
-        let lost = outcomes.filter(|(w, d)| **d == Decision::Keep && !w.only_over_live);
-        for (write, _) in lost {
-            let (key, stamp) = (write.stored.key(), write.stored.stamp());
+    fn yield_to_archive(&self, landed: &[Landed<'_>]) {
+        let lost = landed.iter().filter(|landed| {
+            let over_rows = landed.write.is_some_and(|write| !write.only_over_live);
+            over_rows && landed.decision() == Some(Decision::Keep)
+        });
+        for landed in lost {
+            let (key, stamp) = (landed.key(), landed.flight.stored.stamp());
             self.mark_stale(self.cache.is_configured().then(|| key.clone()));
             self.l1.remove_clean(key, stamp);
         }
     }
 
     /// Hands what the archive now has to the publisher, and frees the log positions of the rest.
-    fn publish_all(
-        &self,
-        plan: &FlushPlan,
-        decisions: &[Decision],
-        flights: &[Flight],
-        freed: Vec<Option<WalPos>>,
-    ) {
-        let mut archived = plan.archive.iter().zip(decisions).peekable();
+    fn publish_all(&self, landed: &[Landed<'_>], freed: Vec<Option<WalPos>>) {
         let (mut changes, mut free) = (Vec::new(), Vec::new());
-        for (flight, pos) in flights.iter().zip(freed) {
-            let ours = archived.next_if(|(write, _)| write.stored.key() == flight.stored.key());
-            match ours {
-                Some((write, Decision::Take | Decision::Same)) => changes.push(Change {
+        for (landed, pos) in landed.iter().zip(freed) {
+            match (landed.write, landed.decision()) {
+                (Some(write), Some(Decision::Take | Decision::Same)) => changes.push(Change {
                     stored: write.stored.clone(),
                     pos,
                 }),
                 _ => free.extend(pos),
             }
         }
-        free.extend(self.publisher.push(changes, self.backlog_max()));
+        free.extend(self.publisher.push(changes));
         self.release_positions(free);
+        self.spare_the_log();
     }
 }
 
-/// What a tier's part of a flush came to: (the tier, whether it was fit to be asked, whether there was anything for it).
-fn outcome<T: Default>(
-    result: Result<T, StorageError>,
-    (tier, asked, wanted): (Tier, bool, bool),
-    error: &mut Option<StorageError>,
-) -> (Outcome, T) {
-    match result {
-        Ok(value) if asked => (Outcome::Done, value),
-        Ok(value) => {
-            if wanted {
-                error.get_or_insert(StorageError::unavailable(tier, "store", CircuitOpen));
-            }
-            (Outcome::Skipped, value)
-        }
-        Err(failure) => {
-            error.get_or_insert(failure);
-            (Outcome::Failed, T::default())
+/// A flight, and what became of its write to the archive, if there was one.
+struct Landed<'a> {
+    flight: &'a Flight,
+    write: Option<&'a ArchiveWrite>,
+    fate: Option<&'a Fate>,
+}
+
+impl<'a> Landed<'a> {
+    fn key(&self) -> &'a Key {
+        self.flight.stored.key()
+    }
+
+    fn archive_outcome(&self) -> Outcome {
+        match self.fate {
+            None => Outcome::Skipped,
+            Some(Fate::Decided(_)) => Outcome::Done,
+            Some(Fate::Refused(_) | Fate::Open) => Outcome::Failed,
         }
     }
+
+    fn decision(&self) -> Option<Decision> {
+        match self.fate {
+            Some(Fate::Decided(decision)) => Some(*decision),
+            _ => None,
+        }
+    }
+
+    fn refusal(&self) -> Option<&'a Arc<ArchiveError>> {
+        match self.fate {
+            Some(Fate::Refused(why)) => Some(why),
+            _ => None,
+        }
+    }
+}
+
+/// The plan has its writes in the order of the flights.
+fn land<'a>(flights: &'a [Flight], plan: &'a FlushPlan, fates: &'a [Fate]) -> Vec<Landed<'a>> {
+    let mut fates = plan.archive.iter().zip(fates).peekable();
+    let landed = flights.iter().map(|flight| {
+        let ours = fates.next_if(|(write, _)| write.stored.key() == flight.stored.key());
+        let (write, fate) = ours.unzip();
+        Landed {
+            flight,
+            write,
+            fate,
+        }
+    });
+    landed.collect()
+}
+
+/// Why the archive does not have all of it.
+fn failure_of(landed: &[Landed<'_>], outage: Option<ArchiveError>) -> Option<StorageError> {
+    let refused = || {
+        let refused = landed.iter().find_map(|l| Some((l.key(), l.refusal()?)));
+        refused.map(|(key, why)| refusal(key.clone(), why.clone()))
+    };
+    outage.map(StorageError::from).or_else(refused)
 }

@@ -2,6 +2,7 @@
 
 use super::identity::Identity;
 use super::keys_filter;
+use super::tree::load_or_rebuild;
 use crate::config::SyncEngineConfig;
 use crate::error::{ErrorKind, StorageError};
 use crate::filter::FilterManager;
@@ -32,15 +33,6 @@ pub(super) async fn open_archive(
     }
 }
 
-/// The tree as the archive has it.
-pub(super) async fn load_tree(archive: &GuardedArchive) -> Result<Tree, ArchiveError> {
-    let (rows, seq) = archive.load_tree().await?;
-    Tree::load(rows, seq).map_err(|error| ArchiveError::Damaged {
-        what: "the table of Merkle nodes".into(),
-        source: Box::new(error),
-    })
-}
-
 /// What the archive told when it was opened.
 pub(super) struct Found {
     pub identity: Identity,
@@ -58,7 +50,7 @@ impl Found {
         opened: &Opened,
         random: u64,
     ) -> Result<Self, StorageError> {
-        let tree = load_tree(archive).await?;
+        let (tree, _) = load_or_rebuild(archive).await?;
         Ok(Self {
             identity: settle_identity(archive, config, opened, random).await?,
             clock_bound: opened.clock_bound,

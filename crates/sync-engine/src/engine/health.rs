@@ -1,6 +1,7 @@
 //! What an operator sees.
 
 use super::core::Core;
+use super::refused::RefusedRow;
 use super::{EngineState, SyncEngine};
 use crate::filter::FilterTrust;
 use crate::guard::CircuitState;
@@ -40,12 +41,18 @@ pub struct HealthCheck {
     pub wal_records: Option<u64>,
     /// What was found damaged in the log when it was opened.
     pub wal_damage: Option<String>,
+    /// Why the log takes no more writes until the engine is started anew, since one to it failed.
+    pub wal_failure: Option<String>,
     /// How full the engine is.
     pub pressure: BackpressureLevel,
     /// Share of the L1 budget in use, 0 to 1.
     pub memory_pressure: f64,
     /// Writes not yet stored everywhere, and their bytes in L1.
     pub unflushed: (usize, usize),
+    /// Rows that the archive refuses: they wait, and are tried again. Each waits for somebody to look into it.
+    pub refused_rows: usize,
+    /// Some of them, with their reasons.
+    pub refused: Vec<RefusedRow>,
     /// Keys for which the cache is known to be stale.
     pub cache_stale_keys: usize,
     /// Whether the filter may deny keys.
@@ -68,6 +75,8 @@ impl HealthCheck {
             && !self.archive.is_down()
             && self.pressure.accepts_writes()
             && self.wal_damage.is_none()
+            && self.wal_failure.is_none()
+            && self.refused_rows == 0
     }
 }
 
@@ -82,9 +91,12 @@ impl SyncEngine {
                 archive: TierHealth::Absent,
                 wal_records: None,
                 wal_damage: None,
+                wal_failure: None,
                 pressure: BackpressureLevel::Normal,
                 memory_pressure: 0.0,
                 unflushed: (0, 0),
+                refused_rows: 0,
+                refused: Vec::new(),
                 cache_stale_keys: 0,
                 filter: FilterTrust::Unproven,
                 publish_backlog: 0,
@@ -108,7 +120,13 @@ impl SyncEngine {
 
     /// Whether a write would be taken without waiting.
     pub fn should_accept_writes(&self) -> bool {
-        self.is_ready() && self.pressure().accepts_writes()
+        self.is_ready() && self.pressure().accepts_writes() && self.log_failure().is_none()
+    }
+
+    /// Why no write is taken until the engine is started anew: one to the log failed, and what of it reached the disk is
+    /// not known. What was acknowledged is served and stored all the same.
+    pub fn log_failure(&self) -> Option<String> {
+        self.core_if_any().and_then(|core| core.wal.failure())
     }
 
     /// Brings the gauges among the metrics up to date; done four times a second by itself.
@@ -146,9 +164,12 @@ impl Core {
             ),
             wal_records: self.wal.is_durable().then(|| self.outstanding.lock().len()),
             wal_damage: self.wal.damage(),
+            wal_failure: self.wal.failure(),
             pressure: self.pressure(),
             memory_pressure: self.l1.pressure(),
             unflushed: (self.l1.dirty_len(), self.l1.dirty_bytes()),
+            refused_rows: self.refused.len(),
+            refused: self.refused.some(),
             cache_stale_keys: self.stale.len(),
             filter: self.filter.trust(),
             publish_backlog: self.publisher.len(),

@@ -19,6 +19,7 @@ pub(crate) struct Metrics {
     pub flushed: Counter,
     pub flush_failures: Counter,
     pub flush_seconds: Histogram,
+    pub refusals: Counter,
     pub published: Counter,
     pub applied: Counter,
     pub kept: Counter,
@@ -28,9 +29,11 @@ pub(crate) struct Metrics {
     pub dirty_bytes: Gauge,
     pub dirty_items: Gauge,
     pub wal_records: Gauge,
+    pub wal_failed: Gauge,
     pub archive_rows: Gauge,
     pub backlog: Gauge,
     pub stale_keys: Gauge,
+    pub refused_rows: Gauge,
     pub pressure: Gauge,
 }
 
@@ -52,6 +55,7 @@ impl Metrics {
             flushed: counter!("sync_engine_flushed_total"),
             flush_failures: counter!("sync_engine_flush_failures_total"),
             flush_seconds: histogram!("sync_engine_flush_duration_seconds"),
+            refusals: counter!("sync_engine_archive_refusals_total"),
             published: counter!("sync_engine_published_total"),
             applied: counter!("sync_engine_applied_total"),
             kept: counter!("sync_engine_apply_kept_total"),
@@ -61,9 +65,11 @@ impl Metrics {
             dirty_bytes: gauge!("sync_engine_unflushed_bytes"),
             dirty_items: gauge!("sync_engine_unflushed_items"),
             wal_records: gauge!("sync_engine_wal_records"),
+            wal_failed: gauge!("sync_engine_wal_failed"),
             archive_rows: gauge!("sync_engine_archive_rows"),
             backlog: gauge!("sync_engine_publish_backlog"),
             stale_keys: gauge!("sync_engine_cache_stale_keys"),
+            refused_rows: gauge!("sync_engine_refused_rows"),
             pressure: gauge!("sync_engine_pressure"),
         }
     }

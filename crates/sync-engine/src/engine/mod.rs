@@ -16,6 +16,8 @@ mod identity;
 
 mod write;
 
+mod log_room;
+
 mod stored;
 
 mod remove;
@@ -30,7 +32,11 @@ mod apply;
 
 mod commit;
 
+mod tree;
+
 mod flush;
+
+mod refused;
 
 mod publisher;
 
@@ -61,6 +67,7 @@ pub use builder::EngineBuilder;
 pub use close::ShutdownReport;
 pub use health::{HealthCheck, TierHealth};
 pub use read::ItemStatus;
+pub use refused::RefusedRow;
 pub use roots::{MerkleNode, Verification};
 pub use write::BatchResult;
 

@@ -8,10 +8,12 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use super::builder::Part;
-use super::core::{Core, batch_limits, l1_limits, log_limit};
+use super::core::{Core, batch_limits, l1_limits};
 use super::found::{Found, open_archive};
+use super::log_room::LogRoom;
 use super::metrics::Metrics;
 use super::publisher::Publisher;
+use super::refused::RefusedRows;
 use super::single_flight::SingleFlight;
 use super::stale::StaleKeys;
 use super::{EngineState, SyncEngine};
@@ -193,8 +195,9 @@ impl SyncEngine {
             l1: L1::new(l1_limits(&config), env.random()),
             queue: Queue::new(batch_limits(&config)),
             parked: Mutex::default(),
+            refused: RefusedRows::default(),
             budget: Budget::new(config.dirty_bytes_max()),
-            log_budget: Budget::new(log_limit(&config)),
+            log_room: LogRoom::new(&config),
             wal,
             outstanding: Mutex::new(outstanding),
             cache,

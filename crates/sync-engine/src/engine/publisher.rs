@@ -26,7 +26,9 @@ pub(super) struct Change {
 
 #[derive(Default)]
 struct Backlog {
+    /// In the order in which the archive has them. The first `under_way` of them are just being published.
     changes: VecDeque<Change>,
+    under_way: usize,
     bytes: usize,
     /// Changes were dropped: the stream must begin a new epoch.
     lost: bool,
@@ -67,75 +69,102 @@ impl Publisher {
     }
 
     /// Takes changes in the order in which the archive has them. Gives back the log positions that need no more keeping,
-    /// because nothing is published, or because the backlog overflowed (`most` changes, at the most
-    /// [`BACKLOG_CHANGES_MAX`]) and was given up.
-    pub(super) fn push(&self, changes: Vec<Change>, most: usize) -> Vec<WalPos> {
+    /// because nothing is published, or because the backlog overflowed and was given up.
+    pub(super) fn push(&self, changes: Vec<Change>) -> Vec<WalPos> {
         if !self.is_enabled() {
             return changes.into_iter().filter_map(|c| c.pos).collect();
         }
         let mut backlog = self.backlog.lock();
         backlog.bytes += changes.iter().map(|c| c.stored.size_bytes()).sum::<usize>();
         backlog.changes.extend(changes);
-        let mut freed = Vec::new();
-        let most = most.min(BACKLOG_CHANGES_MAX);
-        if backlog.changes.len() > most || backlog.bytes > BACKLOG_BYTES_MAX {
-            self.dropped
-                .fetch_add(backlog.changes.len() as u64, Ordering::Relaxed);
-            freed.extend(backlog.changes.drain(..).filter_map(|c| c.pos));
-            backlog.bytes = 0;
-            backlog.lost = true;
-        }
+        let is_over =
+            backlog.changes.len() > BACKLOG_CHANGES_MAX || backlog.bytes > BACKLOG_BYTES_MAX;
+        let freed = match is_over {
+            true => self.give_up(&mut backlog),
+            false => Vec::new(),
+        };
         drop(backlog);
         self.wake.notify_one();
         freed
     }
 
-    fn take(&self) -> (Vec<Change>, bool) {
+    /// Gives the backlog up if `should` says so of the log positions that it holds, and gives those back.
+    pub(super) fn give_up_if(
+        &self,
+        should: impl FnOnce(&mut dyn Iterator<Item = WalPos>) -> bool,
+    ) -> Vec<WalPos> {
         let mut backlog = self.backlog.lock();
-        let mut bytes = 0usize;
-        let mut count = 0;
-        for change in backlog.changes.iter().take(PUBLISH_CHANGES_MAX) {
-            bytes += change.stored.size_bytes();
-            if count > 0 && bytes > PUBLISH_BYTES_MAX {
-                break;
-            }
-            count += 1;
+        let mut held = backlog.changes.iter().filter_map(|c| c.pos).peekable();
+        if held.peek().is_none() || !should(&mut held) {
+            return Vec::new();
         }
-        let changes: Vec<Change> = backlog.changes.drain(..count).collect();
-        let taken: usize = changes.iter().map(|c| c.stored.size_bytes()).sum();
-        backlog.bytes = backlog.bytes.saturating_sub(taken);
-        (changes, std::mem::take(&mut backlog.lost))
+        let freed = self.give_up(&mut backlog);
+        drop(backlog);
+        self.wake.notify_one();
+        freed
     }
 
-    fn put_back(&self, changes: Vec<Change>, lost: bool) {
+    fn give_up(&self, backlog: &mut Backlog) -> Vec<WalPos> {
+        self.dropped
+            .fetch_add(backlog.changes.len() as u64, Ordering::Relaxed);
+        let freed = backlog.changes.drain(..).filter_map(|c| c.pos).collect();
+        (backlog.bytes, backlog.under_way) = (0, 0);
+        backlog.lost = true;
+        freed
+    }
+
+    /// The next portion to publish, which stays in the backlog until [`Self::published`], and whether a new epoch is due
+    /// before it.
+    fn begin(&self) -> (Vec<Stored>, bool) {
         let mut backlog = self.backlog.lock();
-        backlog.bytes += changes.iter().map(|c| c.stored.size_bytes()).sum::<usize>();
-        for change in changes.into_iter().rev() {
-            backlog.changes.push_front(change);
+        let mut bytes = 0usize;
+        let mut portion = Vec::new();
+        for change in backlog.changes.iter().take(PUBLISH_CHANGES_MAX) {
+            bytes += change.stored.size_bytes();
+            if !portion.is_empty() && bytes > PUBLISH_BYTES_MAX {
+                break;
+            }
+            portion.push(change.stored.clone());
         }
+        backlog.under_way = portion.len();
+        (portion, std::mem::take(&mut backlog.lost))
+    }
+
+    /// The portion under way is in the stream: gives back its log positions, unless it was given up meanwhile.
+    fn published(&self) -> Vec<WalPos> {
+        let mut backlog = self.backlog.lock();
+        let under_way = std::mem::take(&mut backlog.under_way);
+        let done: Vec<Change> = backlog.changes.drain(..under_way).collect();
+        backlog.bytes -= done.iter().map(|c| c.stored.size_bytes()).sum::<usize>();
+        done.into_iter().filter_map(|c| c.pos).collect()
+    }
+
+    /// The portion under way may or may not be in the stream: it stays, and so does the need for a new epoch.
+    fn not_published(&self, lost: bool) {
+        let mut backlog = self.backlog.lock();
+        backlog.under_way = 0;
         backlog.lost |= lost;
     }
 
     /// Publishes one portion. `Ok(false)`: there was nothing to do.
     pub(super) async fn publish_some(&self, core: &Core) -> Result<bool, crate::cdc::PublishError> {
         let _turn = self.turn.lock().await;
-        let (changes, lost) = self.take();
-        if changes.is_empty() && !lost {
+        let (portion, lost) = self.begin();
+        if portion.is_empty() && !lost {
             return Ok(false);
         }
         if lost {
             self.log.new_epoch().await;
         }
-        let stored: Vec<Stored> = changes.iter().map(|c| c.stored.clone()).collect();
-        match self.log.publish(&stored).await {
+        match self.log.publish(&portion).await {
             Ok(()) => {
-                core.metrics.published.increment(stored.len() as u64);
-                core.release_positions(changes.into_iter().filter_map(|c| c.pos));
+                core.metrics.published.increment(portion.len() as u64);
+                core.release_positions(self.published());
                 Ok(true)
             }
             Err(error) => {
                 // Order is kept; whether some of them are there already does not matter to readers.
-                self.put_back(changes, lost);
+                self.not_published(lost);
                 Err(error)
             }
         }

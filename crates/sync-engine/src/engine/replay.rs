@@ -10,6 +10,7 @@ use crate::error::StorageError;
 use crate::item::decide::{Decision, decide};
 use crate::item::key::Key;
 use crate::item::{Leaf, Stored};
+use crate::l1::L1;
 use crate::l3::{ArchiveStore, MetaKey};
 use crate::wal::WalPos;
 
@@ -30,7 +31,8 @@ impl Core {
                 // Positions that a repair has left empty will never be reported.
                 self.outstanding.lock().skip(pos..at);
                 pos = at + 1;
-                self.outstanding.lock().appended(at..pos);
+                let weight = L1::weight_of(&stored);
+                self.outstanding.lock().appended(at, weight);
                 self.observe(&stored);
                 match decide(archived.as_ref(), &stored.leaf()) {
                     // Readers must not see it again, not even until it is flushed and loses.
@@ -44,7 +46,11 @@ impl Core {
                 false => self.budget.limit(),
             };
             if self.l1.dirty_bytes() > room {
-                self.flush_until_clean().await?;
+                match self.flush_until_clean().await {
+                    // It waited in the log before, and goes on waiting in L1.
+                    Err(StorageError::Refused { .. }) | Ok(()) => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         self.outstanding.lock().skip(pos..end);

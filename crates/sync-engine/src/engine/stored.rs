@@ -12,7 +12,7 @@ use crate::l3::ArchiveStore;
 use crate::limits::STORED_PATIENCE;
 
 impl Core {
-    /// Waits until the archive has each of these writes, or newer ones.
+    /// Waits until the archive has each of these writes, or newer ones; an error if it refuses one.
     pub(super) async fn wait_stored(&self, writes: Vec<(Key, Stamp)>) -> Result<(), StorageError> {
         let mut flushed = self.flushed.subscribe();
         let wait = async {
@@ -21,17 +21,18 @@ impl Core {
                 left.retain(|(key, _)| !self.is_archived_now(key));
                 self.forget_overtaken(&mut left).await;
                 if left.is_empty() {
-                    return;
+                    return Ok(());
                 }
+                self.check_refused(&left)?;
                 self.queue.force();
                 if flushed.changed().await.is_err() {
-                    return;
+                    return Ok(());
                 }
             }
         };
         timeout(&*self.env, STORED_PATIENCE, wait)
             .await
-            .map_err(|elapsed| StorageError::unavailable(Tier::Archive, "store", elapsed))
+            .map_err(|elapsed| StorageError::unavailable(Tier::Archive, "store", elapsed))?
     }
 
     /// Takes out the writes whose keys were written again and of which the archive has them or newer ones: such a key may

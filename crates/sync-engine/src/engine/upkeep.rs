@@ -6,10 +6,12 @@ use std::time::Duration;
 use super::apply::Relay;
 use super::core::Core;
 use crate::batch::plan::ArchiveWrite;
+use crate::batch::portions::Portions;
 use crate::error::StorageError;
 use crate::guard::CircuitState;
-use crate::item::Stored;
 use crate::item::decide::Decision;
+use crate::item::key::Key;
+use crate::item::{Leaf, Stored};
 use crate::l1::L1;
 use crate::l2::CacheStore;
 use crate::l3::ArchiveStore;
@@ -55,6 +57,7 @@ impl Core {
         let health = self.health();
         if health.cache || health.archive {
             self.unpark();
+            self.retry_refused();
         }
         if health.cache {
             Self::report("repairing the cache", self.repair_cache().await.map(drop));
@@ -120,18 +123,20 @@ impl Core {
             if room.is_none() && self.cache.is_configured() {
                 return Ok(());
             }
-            let decisions = self.commit(&writes).await?;
-            let taken = writes
-                .into_iter()
-                .zip(&decisions)
-                .filter(|(_, d)| **d != Decision::Keep);
-            let taken: Vec<(Stored, Decision)> =
-                taken.map(|(write, d)| (write.stored, *d)).collect();
+            let portions = Portions::new(writes.len(), 0, usize::MAX);
+            let committed = self.commit_each(&writes, portions).await;
+            let taken = writes.into_iter().zip(&committed.fates);
+            let taken: Vec<(Stored, Decision)> = taken
+                .filter_map(|(write, fate)| Some((write.stored, fate.taken()?)))
+                .collect();
             self.metrics.expired.increment(taken.len() as u64);
             // What could not be taken away would be found again at once.
             let full = expired.len() == items && !taken.is_empty();
             // Every node does this for itself: nothing is published.
             self.enter_applied(taken, Relay::No);
+            if let Some(error) = committed.error {
+                return Err(error.into());
+            }
             if !full {
                 return Ok(());
             }
@@ -215,21 +220,24 @@ impl Core {
         metrics
             .wal_records
             .set(self.outstanding.lock().len() as f64);
+        let log_failed = self.wal.failure().is_some();
+        metrics.wal_failed.set(f64::from(u8::from(log_failed)));
         metrics
             .archive_rows
             .set(self.tree.read().root().count as f64);
         metrics.backlog.set(self.publisher.len() as f64);
         metrics.stale_keys.set(self.stale.len() as f64);
+        metrics.refused_rows.set(self.refused.len() as f64);
         metrics.pressure.set(self.fullness());
         metrics::gauge!("sync_engine_l1_evictions").set(stats.evictions as f64);
     }
 }
 
-fn expiry_of(stored: &Stored) -> ArchiveWrite {
+fn expiry_of((key, leaf): &(Key, Leaf)) -> ArchiveWrite {
     ArchiveWrite {
         stored: Stored::Tombstone {
-            key: stored.key().clone(),
-            stamp: stored.stamp().of_expiry(),
+            key: key.clone(),
+            stamp: leaf.stamp.of_expiry(),
         },
         only_over_live: true,
     }

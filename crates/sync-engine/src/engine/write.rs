@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::SyncEngine;
 use super::core::Core;
+use super::log_room::LogPermit;
 use crate::error::{StorageError, Tier};
 use crate::ingest::admit::{self, Permit, Refused};
 use crate::ingest::pressure::BackpressureLevel;
@@ -161,7 +162,7 @@ fn portions(drafts: Vec<Draft>, part_bytes: usize, part_count: usize) -> Vec<Vec
 impl Core {
     /// Cuts a big call into parts that fit the budgets each.
     pub(super) fn portions(&self, drafts: Vec<Draft>) -> Vec<Vec<Draft>> {
-        let count = self.log_budget.limit().min(PART_WRITES_MAX);
+        let count = self.log_room.records_max().min(PART_WRITES_MAX);
         portions(drafts, self.budget.limit() / 4, count)
     }
 
@@ -184,7 +185,7 @@ impl Core {
         tokio::task::consume_budget().await;
         let permit = self.admit(weight).await?;
         let logging = match self.wal.is_durable() {
-            true => Some(self.admit_to_log(drafts.len()).await?),
+            true => Some(self.admit_to_log(drafts.len(), weight).await?),
             false => None,
         };
         let mut stamp = self.clock.reserve(self.now_ms(), drafts.len() as u64);
@@ -256,17 +257,7 @@ impl Core {
         Ok(permit)
     }
 
-    /// Waits for room in the log, up to a limit.
-    async fn admit_to_log(&self, records: usize) -> Result<Permit, StorageError> {
-        let held = || self.logged();
-        let permit = self
-            .log_budget
-            .take(&*self.env, records, WRITE_PATIENCE, held)
-            .await;
-        permit.map_err(|_| self.overloaded("the write-ahead log has reached wal_max_items"))
-    }
-
-    fn overloaded(&self, what: &'static str) -> StorageError {
+    pub(super) fn overloaded(&self, what: &'static str) -> StorageError {
         self.metrics.refused.increment(1);
         StorageError::Overloaded {
             level: self.pressure().max(BackpressureLevel::Critical),
@@ -279,7 +270,7 @@ impl Core {
     async fn log_and_enter(
         self: &Arc<Self>,
         records: Vec<Stored>,
-        permits: (Permit, Option<Permit>),
+        permits: (Permit, Option<LogPermit>),
     ) -> Result<(), StorageError> {
         let core = self.clone();
         let work = async move {
@@ -298,7 +289,10 @@ impl Core {
     pub(super) fn enter(&self, records: Vec<Stored>, first: WalPos) {
         let end = first + records.len() as u64;
         if self.wal.is_durable() {
-            self.outstanding.lock().appended(first..end);
+            let mut outstanding = self.outstanding.lock();
+            for (pos, stored) in (first..end).zip(&records) {
+                outstanding.appended(pos, L1::weight_of(stored));
+            }
         }
         let (mut queued, mut freed) = (Vec::new(), Vec::new());
         for (pos, stored) in (first..end).zip(records) {
@@ -356,7 +350,7 @@ impl Core {
         Some(item.stamp.time.ms().saturating_add(ttl_ms))
     }
 
-    /// How full the engine is: by bytes and by log records that wait to be stored.
+    /// How full the engine is: of bytes that wait to be stored, and its log.
     pub(super) fn pressure(&self) -> BackpressureLevel {
         let config = self.config();
         BackpressureLevel::of(
@@ -368,11 +362,7 @@ impl Core {
 
     pub(super) fn fullness(&self) -> f64 {
         let bytes = self.l1.dirty_bytes() as f64 / self.budget.limit().max(1) as f64;
-        let logged = match (self.wal.is_durable(), self.config().wal_max_items) {
-            (true, Some(max)) => self.logged() as f64 / max as f64,
-            _ => 0.0,
-        };
-        bytes.max(logged)
+        bytes.max(self.log_fullness())
     }
 }
 

@@ -91,13 +91,18 @@ impl ArchiveStore for GuardedArchive {
             .await
     }
 
-    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<Stored>, ArchiveError> {
+    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
         self.call("list expired", self.inner.expired(now_ms, limit))
             .await
     }
 
     async fn load_tree(&self) -> Result<(Vec<NodeRow>, u64), ArchiveError> {
         self.call("load tree", self.inner.load_tree()).await
+    }
+
+    async fn rebuild_tree(&self) -> Result<(), ArchiveError> {
+        self.call("rebuild the tree", self.inner.rebuild_tree())
+            .await
     }
 
     async fn tree_seq(&self) -> Result<u64, ArchiveError> {

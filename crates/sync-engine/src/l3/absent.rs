@@ -43,12 +43,16 @@ impl ArchiveStore for AbsentArchive {
         Ok(0)
     }
 
-    async fn expired(&self, _: i64, _: usize) -> Result<Vec<Stored>, ArchiveError> {
+    async fn expired(&self, _: i64, _: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
         Ok(Vec::new())
     }
 
     async fn load_tree(&self) -> Result<(Vec<NodeRow>, u64), ArchiveError> {
         Ok((Vec::new(), 0))
+    }
+
+    async fn rebuild_tree(&self) -> Result<(), ArchiveError> {
+        Ok(())
     }
 
     async fn meta(&self, _: MetaKey) -> Result<Option<Vec<u8>>, ArchiveError> {

@@ -1,6 +1,8 @@
 //! The archive in memory: for tests and simulations, with faults to switch on.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod faults;
+
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
+pub use self::faults::{ArchiveOp, InjectedFault};
+use self::faults::{Faults, failed};
 use super::{
     ArchiveError, ArchiveStore, CommitPlan, CommitView, KeyRange, MetaKey, Opened, Planner,
 };
@@ -15,40 +19,7 @@ use crate::item::decide::{Decision, decide};
 use crate::item::key::Key;
 use crate::item::stamp::HlcTime;
 use crate::item::{Leaf, Stored};
-use crate::merkle::node::{NodeRow, NodeWrite};
-
-/// The operation that a fault is meant for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)] // They are the trait's methods.
-pub enum ArchiveOp {
-    Open,
-    Commit,
-    GetMany,
-    LeavesOf,
-    Scan,
-    ScanLeaves,
-    CountLive,
-    Expired,
-    LoadTree,
-    Meta,
-    SetMeta,
-    RaiseClockBound,
-    Ping,
-}
-
-/// The fault that was switched on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InjectedFault {
-    /// By [`MemoryArchive::set_down`].
-    #[error("the archive is down")]
-    Down,
-    /// By [`MemoryArchive::fail_next`].
-    #[error("the archive fails once")]
-    Once,
-    /// By [`MemoryArchive::fail_after_next_commit`].
-    #[error("the connection was lost behind the commit")]
-    LostReply,
-}
+use crate::merkle::node::{Aggregate, NodeRow, NodeWrite};
 
 /// An archive that forgets with its last handle. It keeps the contract of the lasting ones, or breaks it on command.
 #[derive(Debug, Default)]
@@ -66,13 +37,6 @@ struct Disk {
     tree_seq: u64,
     clock_bound: HlcTime,
     faults: Faults,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Faults {
-    down: bool,
-    once: HashSet<ArchiveOp>,
-    lost_reply: bool,
 }
 
 impl MemoryArchive {
@@ -112,6 +76,15 @@ impl MemoryArchive {
         self.disk.lock().faults.down = down;
     }
 
+    /// Lets every commit with a record of this key be refused, until it is switched off.
+    pub fn refuse(&self, key: &Key, refuse: bool) {
+        let refused = &mut self.disk.lock().faults.refused;
+        match refuse {
+            true => refused.insert(key.clone()),
+            false => refused.remove(key),
+        };
+    }
+
     fn with<T>(
         &self,
         op: ArchiveOp,
@@ -123,18 +96,6 @@ impl MemoryArchive {
         let mut disk = self.disk.lock();
         disk.faults.meet(op)?;
         work(&mut disk)
-    }
-}
-
-impl Faults {
-    fn meet(&mut self, op: ArchiveOp) -> Result<(), ArchiveError> {
-        if self.down {
-            return Err(failed(op, InjectedFault::Down));
-        }
-        match self.once.remove(&op) {
-            true => Err(failed(op, InjectedFault::Once)),
-            false => Ok(()),
-        }
     }
 }
 
@@ -191,27 +152,6 @@ impl Disk {
 #[error("the plan does not decide every record of the batch")]
 struct WrongLength;
 
-fn failed(op: ArchiveOp, source: impl std::error::Error + Send + Sync + 'static) -> ArchiveError {
-    ArchiveError::Unavailable {
-        op: match op {
-            ArchiveOp::Open => "open",
-            ArchiveOp::Commit => "commit",
-            ArchiveOp::GetMany => "get_many",
-            ArchiveOp::LeavesOf => "leaves_of",
-            ArchiveOp::Scan => "scan",
-            ArchiveOp::ScanLeaves => "scan_leaves",
-            ArchiveOp::CountLive => "count_live",
-            ArchiveOp::Expired => "expired",
-            ArchiveOp::LoadTree => "load_tree",
-            ArchiveOp::Meta => "meta",
-            ArchiveOp::SetMeta => "set_meta",
-            ArchiveOp::RaiseClockBound => "raise_clock_bound",
-            ArchiveOp::Ping => "ping",
-        },
-        source: Box::new(source),
-    }
-}
-
 #[async_trait]
 impl ArchiveStore for MemoryArchive {
     async fn open(&self) -> Result<Opened, ArchiveError> {
@@ -225,6 +165,7 @@ impl ArchiveStore for MemoryArchive {
 
     async fn commit(&self, records: Vec<Stored>, plan: Planner) -> Result<Vec<bool>, ArchiveError> {
         self.with(ArchiveOp::Commit, |disk| {
+            disk.faults.meet_records(&records)?;
             let written = disk.commit(records, plan)?;
             match std::mem::take(&mut disk.faults.lost_reply) {
                 true => Err(failed(ArchiveOp::Commit, InjectedFault::LostReply)),
@@ -285,19 +226,32 @@ impl ArchiveStore for MemoryArchive {
         })
     }
 
-    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<Stored>, ArchiveError> {
+    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
         self.with(ArchiveOp::Expired, |disk| {
             let past = |row: &&Stored| row.item().is_some_and(|item| item.is_expired(now_ms));
-            let mut found: Vec<Stored> = disk.rows.values().filter(past).cloned().collect();
+            let mut found: Vec<&Stored> = disk.rows.values().filter(past).collect();
             found.sort_by_key(|row| row.item().and_then(|item| item.expires_at));
-            found.truncate(limit);
-            Ok(found)
+            let found = found.into_iter().take(limit);
+            Ok(found.map(|row| (row.key().clone(), row.leaf())).collect())
         })
     }
 
     async fn load_tree(&self) -> Result<(Vec<NodeRow>, u64), ArchiveError> {
         self.with(ArchiveOp::LoadTree, |disk| {
             Ok((disk.nodes.values().cloned().collect(), disk.tree_seq))
+        })
+    }
+
+    async fn rebuild_tree(&self) -> Result<(), ArchiveError> {
+        self.with(ArchiveOp::RebuildTree, |disk| {
+            let mut total = Aggregate::default();
+            for (key, row) in &disk.rows {
+                total.insert(&row.leaf().digest(key));
+            }
+            let root = NodeRow::root_alone(total).into_iter();
+            disk.nodes = root.map(|root| (root.prefix.clone(), root)).collect();
+            disk.tree_seq += 1;
+            Ok(())
         })
     }
 

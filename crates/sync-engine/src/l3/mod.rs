@@ -48,9 +48,25 @@ pub enum ArchiveError {
         /// The file.
         what: String,
     },
+    /// The archive answered, and takes a row of the batch for none: to try the same again changes nothing. Nothing was written.
+    /// Says nothing of what is in the row.
+    #[error("{op}: {source}")]
+    Refused {
+        /// What was being done.
+        op: &'static str,
+        /// Why, in words that show no content.
+        source: Source,
+    },
     /// The planner refused, because the tree in memory is not the tree in the archive: reload it and try again.
     #[error("the Merkle tree in memory is out of date")]
     TreeOutdated,
+    /// The Merkle nodes contradict each other or the rows. Where reading them again does not help, somebody changed them, and they
+    /// must be rebuilt.
+    #[error("the Merkle nodes do not fit: {source}")]
+    TreeBroken {
+        /// How it shows.
+        source: Source,
+    },
     /// It was closed.
     #[error("the archive is closed")]
     Closed,
@@ -126,7 +142,8 @@ pub trait ArchiveStore: Send + Sync {
     async fn open(&self) -> Result<Opened, ArchiveError>;
 
     /// One transaction: reads what is there for the records' keys, asks the planner, writes. The batch has each key at
-    /// most once. Gives back the `write` flags of the plan.
+    /// most once. Gives back the `write` flags of the plan. `Refused`: one of the records can never be stored as it is, and which
+    /// one is found out by trying parts of the batch.
     async fn commit(&self, records: Vec<Stored>, plan: Planner) -> Result<Vec<bool>, ArchiveError>;
 
     /// The rows of these keys, in the order asked.
@@ -153,11 +170,16 @@ pub trait ArchiveStore: Send + Sync {
     /// How many live rows the range has: no tombstones, nothing expired at `now_ms`.
     async fn count_live(&self, range: &KeyRange, now_ms: i64) -> Result<u64, ArchiveError>;
 
-    /// Up to `limit` live items whose `expires_at` is at or before `now_ms`.
-    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<Stored>, ArchiveError>;
+    /// Keys and leaves of up to `limit` live items whose `expires_at` is at or before `now_ms`, the longest past first.
+    /// Payloads are not read.
+    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError>;
 
     /// Every Merkle node as (prefix, node), and the tree's number, from one snapshot.
     async fn load_tree(&self) -> Result<(Vec<crate::merkle::node::NodeRow>, u64), ArchiveError>;
+
+    /// One transaction, with the rows locked: sums all rows up, and has the root alone as the table of Merkle nodes (no node where
+    /// there is no row). The tree's number rises by one. Takes as long as reading every row without its payload.
+    async fn rebuild_tree(&self) -> Result<(), ArchiveError>;
 
     /// The tree's number: it moves with every commit that changes a row, whoever makes it.
     async fn tree_seq(&self) -> Result<u64, ArchiveError> {
@@ -191,6 +213,18 @@ pub trait ArchiveStore: Send + Sync {
     async fn close(&self) -> Result<(), ArchiveError>;
 }
 
+impl ArchiveError {
+    /// What came of reading one Merkle node: if that is damaged, it fits no tree.
+    fn of_node(self) -> Self {
+        match self {
+            damaged @ Self::Damaged { .. } => Self::TreeBroken {
+                source: Box::new(damaged),
+            },
+            other => other,
+        }
+    }
+}
+
 impl From<ArchiveError> for crate::error::StorageError {
     fn from(error: ArchiveError) -> Self {
         match error {
@@ -201,7 +235,14 @@ impl From<ArchiveError> for crate::error::StorageError {
                 Self::damaged(crate::error::Tier::Archive, what, source)
             }
             ArchiveError::InUse { what } => Self::InUse { what },
-            error @ (ArchiveError::TreeOutdated | ArchiveError::Closed) => {
+            ArchiveError::TreeBroken { source } => Self::damaged(
+                crate::error::Tier::Archive,
+                "the table of Merkle nodes",
+                source,
+            ),
+            error @ (ArchiveError::Refused { .. }
+            | ArchiveError::TreeOutdated
+            | ArchiveError::Closed) => {
                 Self::unavailable(crate::error::Tier::Archive, "commit", error)
             }
         }

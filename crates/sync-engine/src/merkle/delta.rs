@@ -51,6 +51,9 @@ impl TreeDelta {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TreeError {
+    /// There are rows, but no nodes.
+    #[error("there are rows, but no nodes")]
+    NoNodes,
     /// Two stored nodes have one prefix.
     #[error("two nodes have the prefix \"{}\"", shown(.0))]
     Duplicate(Vec<u8>),

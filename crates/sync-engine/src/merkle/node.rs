@@ -155,6 +155,17 @@ pub struct NodeRow {
     pub split: bool,
 }
 
+impl NodeRow {
+    /// The smallest tree of a set: its root, which the tree's upkeep splits again. None for the empty set.
+    pub fn root_alone(aggregate: Aggregate) -> Option<Self> {
+        (aggregate.count > 0).then(|| Self {
+            prefix: Vec::new(),
+            aggregate,
+            split: false,
+        })
+    }
+}
+
 /// A change to the stored nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeWrite {

@@ -230,7 +230,7 @@ impl ArchiveStore for World {
         AbsentArchive.count_live(range, now_ms).await
     }
 
-    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<Stored>, ArchiveError> {
+    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
         AbsentArchive.expired(now_ms, limit).await
     }
 
@@ -239,6 +239,10 @@ impl ArchiveStore for World {
             self.stored.values().cloned().collect(),
             self.tree.read().seq(),
         ))
+    }
+
+    async fn rebuild_tree(&self) -> Result<(), ArchiveError> {
+        AbsentArchive.rebuild_tree().await
     }
 
     async fn meta(&self, key: MetaKey) -> Result<Option<Vec<u8>>, ArchiveError> {

@@ -47,7 +47,7 @@ pub enum WalError {
 /// - `append` returns only after the records are on stable storage; records of one call are adjacent and in order.
 /// - a crash at any instant keeps every record whose `append` returned, and shows no half record.
 /// - `read_from` gives the records in order of position; freed ones never come back.
-/// - after a failed write every `append` fails until the log is opened anew.
+/// - after a failed write every `append` fails until the log is opened anew, and `failure` says why.
 #[async_trait]
 pub trait Wal: Send + Sync {
     /// Appends the records, durably; gives the position of the first. When the call is dropped before it returns, the records may or
@@ -71,6 +71,11 @@ pub trait Wal: Send + Sync {
 
     /// What was found damaged when the log was opened, in words for an operator.
     fn damage(&self) -> Option<String> {
+        None
+    }
+
+    /// Why it takes no more writes until it is opened anew, since one to it failed; `None`: it takes them.
+    fn failure(&self) -> Option<String> {
         None
     }
 

@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -45,6 +45,8 @@ const FREE_BYTES: u64 = 8 << 20;
 const PAGE_BYTES: usize = 4096;
 /// Bytes in the `-wal` file after which they are copied into the database.
 const CHECKPOINT_BYTES: usize = 16 << 20;
+/// What is said when the thread is gone and nobody told it to go.
+const THREAD_ENDED: &str = "the thread that writes it has ended";
 /// Pages (16 MiB) above which an empty log gives its file back to the system.
 const SHRINK_ABOVE_PAGES: i64 = 4096;
 
@@ -77,6 +79,8 @@ struct Shared {
     /// Whether the thread was told that there is something to free.
     wake_sent: AtomicBool,
     closed: AtomicBool,
+    /// Why nothing is written any more.
+    poison: OnceLock<String>,
     lock: Mutex<Option<File>>,
 }
 
@@ -114,7 +118,7 @@ impl Shared {
     fn gone(&self) -> WalError {
         match self.closed.load(Ordering::Acquire) {
             true => WalError::Closed,
-            false => WalError::Poisoned("the thread that writes it has ended".into()),
+            false => WalError::Poisoned(THREAD_ENDED.into()),
         }
     }
 }
@@ -146,6 +150,7 @@ impl SqliteWal {
             commits: 0.into(),
             wake_sent: false.into(),
             closed: false.into(),
+            poison: OnceLock::new(),
             lock: Mutex::new(Some(opened.lock)),
         });
         let (jobs, queue) = mpsc::channel(QUEUE_CALLS_MAX);
@@ -230,6 +235,12 @@ impl Wal for SqliteWal {
 
     fn damage(&self) -> Option<String> {
         self.damage.clone()
+    }
+
+    fn failure(&self) -> Option<String> {
+        let ended = || self.jobs.is_closed() && !self.shared.closed.load(Ordering::Acquire);
+        let poison = self.shared.poison.get().cloned();
+        poison.or_else(|| ended().then(|| THREAD_ENDED.into()))
     }
 
     async fn close(&self) -> Result<(), WalError> {

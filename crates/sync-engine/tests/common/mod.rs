@@ -2,7 +2,9 @@
 #![allow(dead_code, clippy::disallowed_methods)]
 
 pub mod flaky_cache;
+pub mod fragile_log;
 pub mod hammer;
+pub mod moody_stream;
 pub mod slow_archive;
 
 use std::path::Path;

@@ -72,11 +72,14 @@ impl ArchiveStore for SlowArchive {
         tokio::time::sleep(self.before.min(Duration::from_millis(3))).await;
         count
     }
-    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<Stored>, ArchiveError> {
+    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
         self.inner.expired(now_ms, limit).await
     }
     async fn load_tree(&self) -> Result<(Vec<NodeRow>, u64), ArchiveError> {
         self.inner.load_tree().await
+    }
+    async fn rebuild_tree(&self) -> Result<(), ArchiveError> {
+        self.inner.rebuild_tree().await
     }
     async fn meta(&self, key: MetaKey) -> Result<Option<Vec<u8>>, ArchiveError> {
         self.inner.meta(key).await

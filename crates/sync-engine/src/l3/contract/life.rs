@@ -29,6 +29,7 @@ pub async fn after_close_every_call_is_closed(bed: &dyn Bed) {
         archive.count_live(&range, 0),
         archive.expired(0, 1),
         archive.load_tree(),
+        archive.rebuild_tree(),
         archive.meta(MetaKey::Identity),
         archive.set_meta(MetaKey::Identity, vec![]),
         archive.raise_clock_bound(HlcTime(1)),

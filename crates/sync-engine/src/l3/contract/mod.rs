@@ -51,6 +51,7 @@ macro_rules! archive_contract {
             rows_nodes_tree_number_and_clock_bound_are_one_commit
             nodes_are_put_replaced_and_deleted
             the_clock_bound_never_falls
+            a_rebuilt_tree_is_the_sum_of_the_rows
             what_was_put_is_read_bit_for_bit
             every_payload_comes_back
             every_key_is_its_own

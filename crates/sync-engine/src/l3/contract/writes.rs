@@ -1,11 +1,11 @@
 //! What a commit does.
 
-use super::{Bed, all, dead, fixed, get, live, lying, node, open, put, stamp};
+use super::{Bed, all, dead, fixed, get, hundred, live, lying, node, open, put, stamp};
 use crate::item::decide::{Decision, decide};
 use crate::item::stamp::{HlcTime, Stamp};
 use crate::item::{Leaf, Stored};
 use crate::l3::{ArchiveError, CommitPlan, CommitView, Planner};
-use crate::merkle::node::NodeWrite;
+use crate::merkle::node::{Aggregate, NodeRow, NodeWrite};
 
 /// One key, `n` writes with different stamps, each the payload of its number.
 fn writes(n: u64) -> Vec<Stored> {
@@ -241,6 +241,34 @@ pub async fn nodes_are_put_replaced_and_deleted(bed: &dyn Bed) {
         node(b"a.", 3, true),
     ];
     assert_eq!((&nodes[..], seq), (&expected[..], 2));
+}
+
+pub async fn a_rebuilt_tree_is_the_sum_of_the_rows(bed: &dyn Bed) {
+    let archive = open(bed).await;
+    archive.rebuild_tree().await.unwrap();
+    assert_eq!(archive.load_tree().await.unwrap(), (vec![], 1));
+    let mut records = hundred(&*archive).await;
+    records.push(dead("gone", stamp(1, 0)));
+    put(&*archive, &records[100..]).await;
+    let foreign = [node(b"", 3, true), node(b"x", 2, false)];
+    let plan = CommitPlan {
+        nodes: foreign.map(NodeWrite::Put).to_vec(),
+        tree_seq: 7,
+        ..CommitPlan::default()
+    };
+    archive.commit(Vec::new(), fixed(plan)).await.unwrap();
+    archive.rebuild_tree().await.unwrap();
+    let mut total = Aggregate::default();
+    for record in &records {
+        total.insert(&record.leaf().digest(record.key().as_bytes()));
+    }
+    let root = NodeRow {
+        prefix: Vec::new(),
+        aggregate: total,
+        split: false,
+    };
+    assert_eq!(archive.load_tree().await.unwrap(), (vec![root], 8));
+    assert_eq!(all(&*archive).await.len(), 101);
 }
 
 pub async fn the_clock_bound_never_falls(bed: &dyn Bed) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mysql_async::Value;
 
 use super::chunk::{list, runs};
-use super::failure::{Because, Failure};
+use super::failure::{Because, Failure, RowRefused};
 use super::row::{self, COLUMNS};
 use super::schema::{CLOCK_BOUND, TREE_SEQ};
 use super::session::Session;
@@ -19,6 +19,9 @@ const ROWS_MAX: usize = 512;
 
 /// Bytes of rows in one statement, where the server would take more: enough that a round trip does not matter.
 const STATEMENT_BYTES: usize = 4 << 20;
+
+/// Bytes of a packet that a node takes beside its prefix: numbers, a sum, lengths and types.
+const NODE_BYTES: usize = 80;
 
 /// Columns that are replaced together with the stamp.
 const REPLACED: [&str; 13] = [
@@ -45,10 +48,9 @@ pub(super) async fn commit(
     session: &mut Session,
     records: &[Stored],
     plan: Planner,
-    packet_bytes: usize,
 ) -> Result<Vec<bool>, Failure> {
     session.begin("START TRANSACTION").await?;
-    let done = match inside(session, records, plan, packet_bytes).await {
+    let done = match inside(session, records, plan).await {
         Ok(write) => session.commit().await.map(|()| write),
         Err(failure) => Err(failure),
     };
@@ -62,7 +64,6 @@ async fn inside(
     session: &mut Session,
     records: &[Stored],
     plan: Planner,
-    packet_bytes: usize,
 ) -> Result<Vec<bool>, Failure> {
     // The lock that puts the commits of all engines in line, so it comes first.
     let tree_seq = value::lock_number(session, TREE_SEQ).await?;
@@ -72,7 +73,7 @@ async fn inside(
     if plan.write.len() != records.len() {
         return Err(wrong_length(plan.write.len(), records.len()).into());
     }
-    write_rows(session, records, &plan, packet_bytes).await?;
+    write_rows(session, records, &plan).await?;
     write_nodes(session, &plan.nodes).await?;
     if plan.tree_seq != tree_seq {
         value::set_number(session, TREE_SEQ, plan.tree_seq).await?;
@@ -107,7 +108,6 @@ async fn write_rows(
     session: &mut Session,
     records: &[Stored],
     plan: &CommitPlan,
-    packet_bytes: usize,
 ) -> Result<(), Failure> {
     let chosen = records.iter().zip(&plan.write).filter(|(_, write)| **write);
     let mut chosen: Vec<&Stored> = chosen.map(|(record, _)| record).collect();
@@ -117,18 +117,24 @@ async fn write_rows(
         .iter()
         .map(|record| row::packet_bytes_of(record))
         .collect();
-    for run in runs(&sizes, ROWS_MAX, packet_bytes.min(STATEMENT_BYTES)) {
+    let limit = session.row_bytes_max();
+    if let Some(&bytes) = sizes.iter().find(|bytes| **bytes > limit) {
+        // Not sent at all: the server would close the connection.
+        return Err(RowRefused::Packet { bytes, limit }.into());
+    }
+    for run in runs(&sizes, ROWS_MAX, limit.min(STATEMENT_BYTES)) {
         let rows = chosen.get(run).unwrap_or_default();
         let values: Vec<Value> = rows
             .iter()
             .flat_map(|record| row::values_of(record))
             .collect();
-        session.run(&upsert(rows.len()), values).await?;
+        let written = session.run(&upsert(rows.len()), values).await;
+        written.map_err(Failure::of_rows)?;
     }
     Ok(())
 }
 
-async fn write_nodes(session: &mut Session, nodes: &[NodeWrite]) -> Result<(), Failure> {
+pub(super) async fn write_nodes(session: &mut Session, nodes: &[NodeWrite]) -> Result<(), Failure> {
     // The last word on each prefix, as if they were written one after the other.
     let mut last: BTreeMap<&[u8], Option<&NodeRow>> = BTreeMap::new();
     for node in nodes {
@@ -138,7 +144,12 @@ async fn write_nodes(session: &mut Session, nodes: &[NodeWrite]) -> Result<(), F
         };
     }
     let puts: Vec<&NodeRow> = last.values().copied().flatten().collect();
-    for run in runs(&vec![0; puts.len()], ROWS_MAX, 1) {
+    let limit = session.row_bytes_max().min(STATEMENT_BYTES);
+    let sizes: Vec<usize> = puts
+        .iter()
+        .map(|node| node.prefix.len() + NODE_BYTES)
+        .collect();
+    for run in runs(&sizes, ROWS_MAX, limit) {
         let rows = puts.get(run).unwrap_or_default();
         let sql = format!(
             "INSERT INTO merkle (prefix, count, sum, split) VALUES {} \
@@ -159,7 +170,11 @@ async fn write_nodes(session: &mut Session, nodes: &[NodeWrite]) -> Result<(), F
         .filter(|(_, node)| node.is_none())
         .map(|(prefix, _)| *prefix)
         .collect();
-    for run in runs(&vec![0; gone.len()], ROWS_MAX, 1) {
+    let sizes: Vec<usize> = gone
+        .iter()
+        .map(|prefix| prefix.len() + NODE_BYTES)
+        .collect();
+    for run in runs(&sizes, ROWS_MAX, limit) {
         let prefixes = gone.get(run).unwrap_or_default();
         let sql = format!(
             "DELETE FROM merkle WHERE prefix IN ({})",

@@ -6,6 +6,7 @@ mod commit;
 mod failure;
 mod pool;
 mod read;
+mod rebuild;
 mod row;
 mod schema;
 mod session;
@@ -62,8 +63,6 @@ enum State {
 
 struct Database {
     pool: Pool,
-    /// Bytes of rows that one packet may carry.
-    packet_bytes: usize,
 }
 
 impl MysqlArchive {
@@ -94,27 +93,25 @@ impl MysqlArchive {
         let pool = Pool::new(self.address.clone(), self.env.clone(), self.limits);
         let mut session = pool.session("open").await?;
         let found = survey(&mut session).await;
-        let (packet, opened) = pool.settle("open", session, found)?;
-        let packet = usize::try_from(packet).unwrap_or(usize::MAX);
+        let opened = pool.settle("open", session, found)?;
+        let packet = pool.packet_bytes();
         if packet < PACKET_BYTES_MIN {
             return Err(self.refuse("open", format!(
                 "the server takes packets of {packet} bytes, and {PACKET_BYTES_MIN} are needed: raise max_allowed_packet on the server"
             )));
         }
-        let packet_bytes = packet - ENVELOPE_OVERHEAD_MAX;
-        Ok((Database { pool, packet_bytes }, opened))
+        Ok((Database { pool }, opened))
     }
 }
 
-/// Prepares the tables; gives the size of a packet and what is stored.
-async fn survey(session: &mut Session) -> Result<(u64, Opened), Failure> {
+/// Prepares the tables; gives what is stored.
+async fn survey(session: &mut Session) -> Result<Opened, Failure> {
     schema::prepare(session).await?;
-    let opened = Opened {
+    Ok(Opened {
         clock_bound: HlcTime(value::number(session, schema::CLOCK_BOUND).await?),
         // A copy of a server looks like the server.
         fingerprint: None,
-    };
-    Ok((schema::packet_bytes(session).await?, opened))
+    })
 }
 
 /// Runs an operation on a session of the pool.
@@ -146,7 +143,7 @@ impl ArchiveStore for MysqlArchive {
         let database = self.database("commit")?;
         let _turn = database.pool.turn().await?;
         let mut session = database.pool.session("commit").await?;
-        let done = commit::commit(&mut session, &records, plan, database.packet_bytes).await;
+        let done = commit::commit(&mut session, &records, plan).await;
         database.pool.settle("commit", session, done)
     }
 
@@ -186,7 +183,7 @@ impl ArchiveStore for MysqlArchive {
         ))
     }
 
-    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<Stored>, ArchiveError> {
+    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
         with_session!(self, "expired", |session| read::expired(
             session, now_ms, limit
         ))
@@ -194,6 +191,14 @@ impl ArchiveStore for MysqlArchive {
 
     async fn load_tree(&self) -> Result<(Vec<NodeRow>, u64), ArchiveError> {
         with_session!(self, "load_tree", |session| read::load_tree(session))
+    }
+
+    async fn rebuild_tree(&self) -> Result<(), ArchiveError> {
+        let database = self.database("rebuild_tree")?;
+        let _turn = database.pool.turn().await?;
+        let mut session = database.pool.session("rebuild_tree").await?;
+        let done = rebuild::rebuild_tree(&mut session).await;
+        database.pool.settle("rebuild_tree", session, done)
     }
 
     async fn tree_seq(&self) -> Result<u64, ArchiveError> {
@@ -222,13 +227,16 @@ impl ArchiveStore for MysqlArchive {
     }
 
     async fn ping(&self) -> Result<(), ArchiveError> {
-        with_session!(self, "ping", |session| session.ping())
+        let packet = with_session!(self, "ping", |session| session.packet_bytes_now())?;
+        self.database("ping")?.pool.follow_packet_bytes(packet);
+        Ok(())
     }
 
     fn payload_bytes_max(&self) -> usize {
         match &*self.state.read() {
             // A payload travels in one packet with the rest of its row.
-            State::Open(database) => database.packet_bytes.saturating_sub(ENVELOPE_OVERHEAD_MAX),
+            State::Open(database) => session::row_bytes_max(database.pool.packet_bytes())
+                .saturating_sub(ENVELOPE_OVERHEAD_MAX),
             State::New | State::Closed => usize::MAX,
         }
     }

@@ -1,6 +1,7 @@
 //! The connections: a few, opened when needed, closed when anything about them is in doubt.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mysql_async::{Conn, OptsBuilder};
@@ -31,6 +32,8 @@ pub(super) struct Pool {
     limits: Limits,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Idle>>,
+    /// What the server takes in one packet, as it said last.
+    packet_bytes: AtomicUsize,
     /// Held by the one commit that runs: commits of one process would only wait for each other's lock at the server,
     /// each with a connection.
     commits: tokio::sync::Mutex<()>,
@@ -38,6 +41,7 @@ pub(super) struct Pool {
 
 struct Idle {
     conn: Conn,
+    packet_bytes: usize,
     since: Duration,
 }
 
@@ -56,6 +60,7 @@ impl Pool {
             limits,
             permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             idle: Mutex::default(),
+            packet_bytes: AtomicUsize::new(0),
             commits: tokio::sync::Mutex::default(),
         }
     }
@@ -63,16 +68,14 @@ impl Pool {
     /// A session that works, or the reason why there is none.
     pub(super) async fn session(&self, op: &'static str) -> Result<Session, ArchiveError> {
         let permit = self.permit(op).await?;
-        let (conn, since) = match self.idle.lock().pop() {
-            Some(idle) => (Some(idle.conn), idle.since),
-            None => (None, Duration::ZERO),
-        };
+        let idle = self.idle.lock().pop();
         let failed = |failure: Failure| failure.during(op, &self.database);
-        let permit = match conn {
+        let permit = match idle {
             None => permit,
-            Some(conn) => {
-                let mut session = Session::over(conn, self.env.clone(), self.limits, permit);
-                if self.env.monotonic().saturating_sub(since) < TRUSTED_FOR {
+            Some(idle) => {
+                let (conn, packet_bytes, env) = (idle.conn, idle.packet_bytes, self.env.clone());
+                let mut session = Session::over(conn, packet_bytes, env, self.limits, permit);
+                if self.env.monotonic().saturating_sub(idle.since) < TRUSTED_FOR {
                     return Ok(session);
                 }
                 match session.ping().await {
@@ -85,9 +88,29 @@ impl Pool {
                 self.permit(op).await?
             }
         };
-        Session::connect(self.opts.clone(), self.env.clone(), self.limits, permit)
-            .await
-            .map_err(failed)
+        let (opts, env) = (self.opts.clone(), self.env.clone());
+        let session = Session::connect(opts, env, self.limits, permit).await;
+        let session = session.map_err(failed)?;
+        self.follow_packet_bytes(session.packet_bytes());
+        Ok(session)
+    }
+
+    /// What the server takes in one packet, as it said last.
+    pub(super) fn packet_bytes(&self) -> usize {
+        self.packet_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The server said so: connections that were opened before it took another size are used no more.
+    pub(super) fn follow_packet_bytes(&self, packet_bytes: usize) {
+        let before = self.packet_bytes.swap(packet_bytes, Ordering::Relaxed);
+        if before != packet_bytes && before != 0 {
+            tracing::warn!(
+                before,
+                now = packet_bytes,
+                "max_allowed_packet of the archive's server has changed"
+            );
+            self.forget_idle();
+        }
     }
 
     async fn permit(&self, op: &'static str) -> Result<OwnedSemaphorePermit, ArchiveError> {
@@ -122,10 +145,13 @@ impl Pool {
         {
             self.forget_idle();
         }
+        let packet_bytes = session.packet_bytes();
+        let is_current = packet_bytes == self.packet_bytes();
         match session.into_idle() {
             // After `close` nothing is kept.
-            Some(conn) if !self.permits.is_closed() => self.idle.lock().push(Idle {
+            Some(conn) if is_current && !self.permits.is_closed() => self.idle.lock().push(Idle {
                 conn,
+                packet_bytes,
                 since: self.env.monotonic(),
             }),
             _ => {}
@@ -143,10 +169,13 @@ impl Pool {
     pub(super) async fn close(&self) {
         self.permits.close();
         let idle = std::mem::take(&mut *self.idle.lock());
-        for Idle { conn, .. } in idle {
+        for Idle {
+            conn, packet_bytes, ..
+        } in idle
+        {
             // A permit of its own, since the pool gives none any more.
             if let Ok(permit) = Arc::new(Semaphore::new(1)).acquire_owned().await {
-                Session::over(conn, self.env.clone(), self.limits, permit)
+                Session::over(conn, packet_bytes, self.env.clone(), self.limits, permit)
                     .part()
                     .await;
             }

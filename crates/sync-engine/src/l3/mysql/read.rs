@@ -19,6 +19,9 @@ use crate::merkle::node::NodeRow;
 /// Keys in one statement.
 const KEYS_MAX: usize = 1024;
 
+/// Bytes of keys in one statement. Padded to twice as many, they fit the smallest packet that is accepted.
+const KEYS_BYTES: usize = 96 << 10;
+
 /// The range as a condition with its values.
 fn in_range(range: &KeyRange) -> (&'static str, Vec<Value>) {
     let start = Value::from(&range.start[..]);
@@ -28,14 +31,30 @@ fn in_range(range: &KeyRange) -> (&'static str, Vec<Value>) {
     }
 }
 
-/// Some keys as the list of an IN, the last one repeated until their number is a power of two: to ask twice changes nothing,
+/// Some keys as the list of an IN, the shortest one repeated until their number is a power of two: to ask twice changes nothing,
 /// and so few statements do for all numbers.
 fn padded(keys: &[&Key]) -> Vec<Value> {
     let mut values: Vec<Value> = keys.iter().map(|key| Value::from(key.as_str())).collect();
-    if let Some(last) = values.last().cloned() {
-        values.resize(keys.len().next_power_of_two(), last);
+    if let Some(shortest) = keys.iter().min_by_key(|key| key.len()) {
+        let value = Value::from(shortest.as_str());
+        values.resize(keys.len().next_power_of_two(), value);
     }
     values
+}
+
+/// The keys in runs of one statement each.
+fn statements<'a>(keys: &'a [&'a Key]) -> impl Iterator<Item = &'a [&'a Key]> {
+    let mut rest = keys;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fitting = rest.iter().take(KEYS_MAX).take_while(|key| {
+            bytes += key.len();
+            bytes <= KEYS_BYTES
+        });
+        let (run, later) = rest.split_at_checked(fitting.count())?;
+        rest = later;
+        (!run.is_empty()).then_some(run)
+    })
 }
 
 /// The rows of these keys.
@@ -45,7 +64,7 @@ pub(super) async fn get_many(
 ) -> Result<Vec<Option<Stored>>, Failure> {
     let asked: Vec<&Key> = keys.iter().collect();
     let mut found = BTreeMap::new();
-    for chunk in asked.chunks(KEYS_MAX) {
+    for chunk in statements(&asked) {
         let values = padded(chunk);
         let sql = format!(
             "SELECT {ITEM} FROM items WHERE id IN ({})",
@@ -65,7 +84,7 @@ pub(super) async fn leaves_of(
     keys: &[&Key],
 ) -> Result<Vec<Option<Leaf>>, Failure> {
     let mut found = BTreeMap::new();
-    for chunk in keys.chunks(KEYS_MAX) {
+    for chunk in statements(keys) {
         let values = padded(chunk);
         let sql = format!(
             "SELECT {LEAF} FROM items WHERE id IN ({})",
@@ -171,12 +190,14 @@ pub(super) async fn expired(
     session: &mut Session,
     now_ms: i64,
     limit: usize,
-) -> Result<Vec<Stored>, Failure> {
-    let sql = format!("SELECT {ITEM} FROM items WHERE expires_at <= ? ORDER BY expires_at LIMIT ?");
+) -> Result<Vec<(Key, Leaf)>, Failure> {
+    let sql = format!("SELECT {LEAF} FROM items WHERE expires_at <= ? ORDER BY expires_at LIMIT ?");
     let rows = session
         .rows(&sql, vec![Value::from(now_ms), Value::from(limit)])
         .await?;
-    rows.into_iter().map(row::stored).collect()
+    rows.into_iter()
+        .map(|cells| row::leaf(&Cells::new("items", cells)))
+        .collect()
 }
 
 /// Every node, and the tree's number, from one snapshot.
@@ -202,6 +223,9 @@ pub(super) async fn load_tree(session: &mut Session) -> Result<(Vec<NodeRow>, u6
 async fn load_tree_inside(session: &mut Session) -> Result<(Vec<NodeRow>, u64), Failure> {
     let sql = format!("SELECT {NODE} FROM merkle ORDER BY prefix");
     let rows = session.rows(&sql, Vec::new()).await?;
-    let nodes = rows.into_iter().map(row::node).collect::<Result<_, _>>()?;
+    let nodes = rows
+        .into_iter()
+        .map(|row| row::node(row).map_err(Failure::of_node))
+        .collect::<Result<_, _>>()?;
     Ok((nodes, value::number(session, TREE_SEQ).await?))
 }

@@ -27,8 +27,6 @@
 
 use std::collections::BTreeMap;
 
-use mysql_async::Value;
-
 use super::cells::Cells;
 use super::failure::{Failure, damaged};
 use super::session::Session;
@@ -189,19 +187,4 @@ async fn columns(
         tables.entry(cells.lossy(0)).or_default().push(column);
     }
     Ok(tables)
-}
-
-/// Bytes that a packet to the server may have.
-pub(super) async fn packet_bytes(session: &mut Session) -> Result<u64, Failure> {
-    let rows = session
-        .rows("SELECT CAST(@@max_allowed_packet AS UNSIGNED)", Vec::new())
-        .await?;
-    match rows.into_iter().next().as_deref() {
-        Some([Value::UInt(bytes)]) => Ok(*bytes),
-        Some([Value::Int(bytes)]) => Ok(u64::try_from(*bytes).unwrap_or(0)),
-        _ => Err(damaged(
-            "the server's answer",
-            "max_allowed_packet is not a number",
-        )),
-    }
 }

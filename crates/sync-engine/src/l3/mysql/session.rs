@@ -7,8 +7,12 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder, Params, Row, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::failure::Failure;
+use super::failure::{Failure, damaged};
 use crate::env::{self, SharedEnv};
+use crate::limits::ENVELOPE_OVERHEAD_MAX;
+
+const OF_CONNECTION: &str = "SELECT CAST(@@SESSION.max_allowed_packet AS UNSIGNED)";
+const OF_SERVER: &str = "SELECT CAST(@@GLOBAL.max_allowed_packet AS UNSIGNED)";
 
 /// How long calls may take.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +40,8 @@ pub(super) struct Session {
     conn: Conn,
     env: SharedEnv,
     limits: Limits,
+    /// What the server takes on this connection in one packet; fixed when it was opened.
+    packet_bytes: usize,
     /// Whether nothing is under way, so that somebody else may use it.
     idle: bool,
     _permit: OwnedSemaphorePermit,
@@ -49,12 +55,15 @@ impl Session {
         permit: OwnedSemaphorePermit,
     ) -> Result<Self, Failure> {
         let conn = env::timeout(&*env, limits.connect, Conn::new(opts)).await??;
-        Ok(Self::over(conn, env, limits, permit))
+        let mut session = Self::over(conn, 0, env, limits, permit);
+        session.packet_bytes = session.ask_packet_bytes(OF_CONNECTION).await?;
+        Ok(session)
     }
 
     /// A session over a connection that was idle.
     pub(super) fn over(
         conn: Conn,
+        packet_bytes: usize,
         env: SharedEnv,
         limits: Limits,
         permit: OwnedSemaphorePermit,
@@ -63,6 +72,7 @@ impl Session {
             conn,
             env,
             limits,
+            packet_bytes,
             idle: true,
             _permit: permit,
         }
@@ -117,6 +127,28 @@ impl Session {
         self.bounded(limit, |conn| conn.query_drop(sql)).await
     }
 
+    /// What the server takes on this connection in one packet.
+    pub(super) fn packet_bytes(&self) -> usize {
+        self.packet_bytes
+    }
+
+    /// Bytes that a row may take in a packet on this connection.
+    pub(super) fn row_bytes_max(&self) -> usize {
+        row_bytes_max(self.packet_bytes)
+    }
+
+    /// One round trip, which tells what the server takes in one packet on connections opened from now on.
+    pub(super) async fn packet_bytes_now(&mut self) -> Result<usize, Failure> {
+        self.ask_packet_bytes(OF_SERVER).await
+    }
+
+    async fn ask_packet_bytes(&mut self, sql: &'static str) -> Result<usize, Failure> {
+        let limit = self.limits.connect;
+        let answer = self.bounded(limit, |conn| conn.query_first(sql)).await?;
+        let bytes: u64 = answer.ok_or_else(|| damaged("the server's answer", "is empty"))?;
+        Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
+    }
+
     /// One round trip.
     pub(super) async fn ping(&mut self) -> Result<(), Failure> {
         let limit = self.limits.connect;
@@ -157,6 +189,11 @@ impl Session {
             Err(late) => tracing::debug!(%late, "a connection to the archive did not close"),
         }
     }
+}
+
+/// Bytes that a row may take in a packet of so many bytes.
+pub(super) fn row_bytes_max(packet_bytes: usize) -> usize {
+    packet_bytes.saturating_sub(ENVELOPE_OVERHEAD_MAX)
 }
 
 fn params(values: Vec<Value>) -> Params {

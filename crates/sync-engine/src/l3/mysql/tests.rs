@@ -10,6 +10,8 @@ use crate::item::SyncItem;
 use crate::item::stamp::{Origin, Stamp};
 use crate::l3::contract::{self, Bed};
 
+mod packets;
+
 /// One server for all tests that do not harm it.
 static SERVER: LazyLock<MariaDb> = LazyLock::new(|| MariaDb::start().unwrap());
 
@@ -119,42 +121,22 @@ async fn a_large_batch_is_one_commit_in_many_statements() {
     );
 }
 
+/// The server says no to a row; the connection and the rest of the archive are as good as before.
 #[tokio::test]
-async fn a_batch_larger_than_a_packet_is_split() {
-    let server = MariaDb::start_with(&["--max-allowed-packet=2M"]).unwrap();
-    let url = server.fresh_database().unwrap();
-    let archive = archive(&url);
+async fn a_row_that_is_refused_leaves_all_as_it_was() {
+    let bed = OnServer::new();
+    let archive = bed.archive();
     archive.open().await.unwrap();
-    let batch = records(12, 1, 1 << 20);
-    put(&archive, batch.clone()).await.unwrap();
-    assert_eq!(
-        archive
-            .scan(&KeyRange::all(), 100, usize::MAX)
-            .await
-            .unwrap(),
-        batch
-    );
-}
-
-#[tokio::test]
-async fn the_server_s_packets_bound_the_payload_and_useless_ones_are_refused() {
-    let server = MariaDb::start_with(&["--max-allowed-packet=1M"]).unwrap();
-    let url = server.fresh_database().unwrap();
-    let archive = archive(&url);
-    archive.open().await.unwrap();
-    let limit = archive.payload_bytes_max();
-    assert!(limit > 900 << 10 && limit < 1 << 20, "{limit}");
-    put(&archive, records(1, 1, limit)).await.unwrap();
-
-    let server = MariaDb::start_with(&["--max-allowed-packet=64K"]).unwrap();
-    let refused = self::archive(&server.fresh_database().unwrap())
-        .open()
-        .await;
-    let Err(error) = &refused else {
+    let watch = "ALTER TABLE items ADD CONSTRAINT watch CHECK (id <> 'key.00003')";
+    SERVER.sql(&bed.url, watch).unwrap();
+    let refused = put(&archive, records(10, 1, 100)).await;
+    let Err(error @ ArchiveError::Refused { .. }) = &refused else {
         panic!("{refused:?}")
     };
-    assert!(error.to_string().contains("max_allowed_packet"), "{error}");
-    assert_outage(refused);
+    assert!(error.to_string().contains("SQLSTATE 23000"), "{error}");
+    let found = archive.scan(&KeyRange::all(), 100, 1 << 20).await.unwrap();
+    assert_eq!(found, []);
+    put(&archive, records(3, 1, 100)).await.unwrap();
 }
 
 #[tokio::test]

@@ -104,7 +104,7 @@ fn write_rows(
     let mut upsert = tx.prepare_cached(UPSERT)?;
     for (at, record) in in_order(records, order) {
         if plan.write.get(at) == Some(&true) {
-            write_row(&mut upsert, record)?;
+            write_row(&mut upsert, record).map_err(Failure::of_row)?;
         }
     }
     Ok(())
@@ -145,7 +145,7 @@ fn write_row(upsert: &mut rusqlite::CachedStatement, record: &Stored) -> Result<
     Ok(())
 }
 
-fn write_nodes(tx: &Transaction, nodes: &[NodeWrite]) -> Result<(), Failure> {
+pub(super) fn write_nodes(tx: &Transaction, nodes: &[NodeWrite]) -> Result<(), Failure> {
     if nodes.is_empty() {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::l3::ArchiveError;
 
@@ -12,9 +12,20 @@ pub(super) enum Failure {
     /// SQLite said no.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
+    /// SQLite does not take a row as it is.
+    #[error(transparent)]
+    Refused(RowRefused),
     /// Already an error of the archive.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+}
+
+/// A row that a constraint or a trigger refuses. Its message may quote the row, and is not shown.
+#[derive(Debug, thiserror::Error)]
+#[error("the row is refused: {code}")]
+pub(super) struct RowRefused {
+    code: ffi::Error,
+    source: rusqlite::Error,
 }
 
 /// An error with the file it is about.
@@ -31,10 +42,39 @@ pub(super) struct AtFile<E: std::error::Error + 'static> {
 pub(super) struct Because(pub(super) String);
 
 impl Failure {
+    /// The failure to write a row.
+    pub(super) fn of_row(self) -> Self {
+        use ErrorCode::{ConstraintViolation, TooBig, TypeMismatch};
+        match self {
+            Self::Sqlite(rusqlite::Error::SqliteFailure(code, message))
+                if matches!(code.code, ConstraintViolation | TooBig | TypeMismatch) =>
+            {
+                let source = rusqlite::Error::SqliteFailure(code, message);
+                Self::Refused(RowRefused { code, source })
+            }
+            other => other,
+        }
+    }
+
+    /// The failure to read a Merkle node.
+    pub(super) fn of_node(self) -> Self {
+        match self {
+            Self::Archive(error) => Self::Archive(error.of_node()),
+            other => other,
+        }
+    }
+
     /// The archive's error: a malformed file is damage, everything else may pass.
     pub(super) fn during(self, op: &'static str, file: &Path) -> ArchiveError {
         match self {
             Self::Archive(error) => error,
+            Self::Refused(source) => ArchiveError::Refused {
+                op,
+                source: Box::new(AtFile {
+                    file: file.to_owned(),
+                    source,
+                }),
+            },
             Self::Sqlite(source) => match source.sqlite_error_code() {
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                     ArchiveError::Damaged {

@@ -4,6 +4,7 @@ mod commit;
 mod failure;
 mod file;
 mod read;
+mod rebuild;
 mod row;
 mod schema;
 mod thread;
@@ -211,13 +212,17 @@ impl ArchiveStore for SqliteArchive {
         self.read("count_live", work).await
     }
 
-    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<Stored>, ArchiveError> {
+    async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
         self.read("expired", move |conn| read::expired(conn, now_ms, limit))
             .await
     }
 
     async fn load_tree(&self) -> Result<(Vec<NodeRow>, u64), ArchiveError> {
         self.read("load_tree", read::load_tree).await
+    }
+
+    async fn rebuild_tree(&self) -> Result<(), ArchiveError> {
+        self.write("rebuild_tree", rebuild::rebuild_tree).await
     }
 
     async fn meta(&self, key: MetaKey) -> Result<Option<Vec<u8>>, ArchiveError> {

@@ -116,13 +116,11 @@ pub(super) fn expired(
     conn: &mut Connection,
     now_ms: i64,
     limit: usize,
-) -> Result<Vec<Stored>, Failure> {
+) -> Result<Vec<(Key, Leaf)>, Failure> {
     let mut select = conn.prepare_cached(&format!(
-        "SELECT {ITEM} FROM items WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2"
+        "SELECT {LEAF} FROM items WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2"
     ))?;
-    let rows = select.query_map(params![now_ms, sql_limit(limit)], |row| {
-        Ok(row::stored(row))
-    })?;
+    let rows = select.query_map(params![now_ms, sql_limit(limit)], |row| Ok(row::leaf(row)))?;
     rows.map(|row| row?).collect()
 }
 
@@ -131,7 +129,7 @@ pub(super) fn load_tree(conn: &mut Connection) -> Result<(Vec<NodeRow>, u64), Fa
     let tx = conn.transaction()?;
     let mut select = tx.prepare_cached(&format!("SELECT {NODE} FROM merkle ORDER BY prefix"))?;
     let nodes = select
-        .query_map([], |row| Ok(row::node(row)))?
+        .query_map([], |row| Ok(row::node(row).map_err(Failure::of_node)))?
         .map(|row| row?)
         .collect::<Result<_, Failure>>()?;
     Ok((nodes, value::number(&tx, TREE_SEQ)?))
@@ -168,7 +166,7 @@ mod tests {
             "SEARCH items USING INDEX sqlite_autoindex_items_1 (id>? AND id<?)"
         );
         let plan = plan_of(&format!(
-            "SELECT {ITEM} FROM items WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2"
+            "SELECT {LEAF} FROM items WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2"
         ));
         assert_eq!(plan, "SEARCH items USING INDEX items_expiry (expires_at<?)");
     }

@@ -229,11 +229,6 @@ async fn an_unfit_row_is_named() {
             "id the key is not UTF-8",
         ),
         (
-            "INSERT INTO merkle VALUES (X'61', 1, X'00', 0)",
-            "table merkle, key \"a\"",
-            "sum is 1 bytes",
-        ),
-        (
             "INSERT INTO meta VALUES ('tree_seq', X'00')",
             "table meta, key \"tree_seq\"",
             "1 bytes",
@@ -258,6 +253,50 @@ async fn an_unfit_row_is_named() {
         assert!(matches!(error, ArchiveError::Damaged { .. }), "{shown}");
         assert!(shown.contains(what) && shown.contains(how), "{shown}");
     }
+}
+
+#[tokio::test]
+async fn a_row_that_is_refused_leaves_all_as_it_was() {
+    let bed = InFile::new();
+    let archive = bed.archive();
+    archive.open().await.unwrap();
+    let conn = Connection::open(bed.path()).unwrap();
+    conn.execute_batch(
+        "CREATE TRIGGER watch BEFORE INSERT ON items WHEN NEW.id = 'b'
+         BEGIN SELECT RAISE(ABORT, 'a secret'); END",
+    )
+    .unwrap();
+    let record = |key: &str| Stored::Live(SyncItem::new(key, vec![1]));
+    let records: Vec<Stored> = ["a", "b", "c"].map(record).to_vec();
+    let plan = contract::honest(&records);
+    let refused = archive.commit(records.clone(), plan).await;
+    let Err(error @ ArchiveError::Refused { .. }) = &refused else {
+        panic!("{refused:?}")
+    };
+    assert!(!error.to_string().contains("secret"), "{error}");
+    let found = archive.scan(&KeyRange::all(), 10, 1 << 20).await.unwrap();
+    assert_eq!(found, []);
+    let plan = contract::honest(&records[..1]);
+    archive.commit(records[..1].to_vec(), plan).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_be_read_is_no_part_of_a_tree() {
+    let bed = InFile::new();
+    filled(&bed).await;
+    let conn = Connection::open(bed.path()).unwrap();
+    conn.execute_batch("INSERT INTO merkle VALUES (X'61', 1, X'00', 0)")
+        .unwrap();
+    conn.close().unwrap();
+    let archive = bed.archive();
+    archive.open().await.unwrap();
+    let error = archive.load_tree().await.unwrap_err();
+    let shown = error.to_string();
+    assert!(matches!(error, ArchiveError::TreeBroken { .. }), "{shown}");
+    assert!(
+        shown.contains("key \"a\"") && shown.contains("sum is 1 bytes"),
+        "{shown}"
+    );
 }
 
 #[tokio::test]

@@ -181,6 +181,7 @@ async fn after_a_failed_write_every_append_fails_until_the_log_is_opened_anew() 
     let place = Place::new();
     let wal = place.open();
     wal.append(records(0..10, 100)).await.unwrap();
+    assert_eq!(wal.failure(), None);
     fill_up(&wal).await;
     for _ in 0..3 {
         let failed = wal.append(records(10..20, 10_000)).await;
@@ -195,8 +196,10 @@ async fn after_a_failed_write_every_append_fails_until_the_log_is_opened_anew() 
         10,
         "what was logged can still be read"
     );
+    assert!(wal.failure().is_some_and(|cause| cause.contains("full")));
     assert!(matches!(wal.close().await, Err(WalError::Poisoned(_))));
     let wal = place.open();
+    assert_eq!(wal.failure(), None);
     assert_eq!(all(&wal).await.len(), 10);
     assert_eq!(wal.append(records(10..20, 10_000)).await.unwrap(), 10);
 }

@@ -49,18 +49,12 @@ pub enum Job {
 pub struct Writer {
     file: LogFile,
     shared: Arc<Shared>,
-    /// Why nothing is written any more.
-    poison: Option<String>,
 }
 
 impl Writer {
     /// A writer of this file.
     pub fn new(file: LogFile, shared: Arc<Shared>) -> Self {
-        Self {
-            file,
-            shared,
-            poison: None,
-        }
+        Self { file, shared }
     }
 
     /// Works until it is told to close, or nobody can ask any more.
@@ -119,7 +113,7 @@ impl Writer {
                 .sum::<u64>();
             join(&mut rows, append.packs);
         }
-        if self.poison.is_none() {
+        if self.poison().is_none() {
             match self.file.append(rows, self.shared.floor()) {
                 Ok(()) => self.shared.committed(self.file.next()),
                 Err(error) => self.poisoned(&error),
@@ -127,21 +121,26 @@ impl Writer {
         }
         for (first, reply, room) in replies {
             drop(room);
-            drop(reply.send(match &self.poison {
+            drop(reply.send(match self.poison() {
                 None => Ok(first),
-                Some(cause) => Err(WalError::Poisoned(cause.clone())),
+                Some(cause) => Err(WalError::Poisoned(cause)),
             }));
         }
     }
 
     fn poisoned(&mut self, error: &rusqlite::Error) {
         tracing::error!(%error, "a write to the log failed; it takes no more writes");
-        self.poison = Some(error.to_string());
+        // The first failure stands.
+        self.shared.poison.get_or_init(|| error.to_string());
+    }
+
+    fn poison(&self) -> Option<String> {
+        self.shared.poison.get().cloned()
     }
 
     /// What nobody waits for, while nobody waits: copies pages back, frees.
     fn tidy(&mut self, jobs: &mpsc::Receiver<Job>) {
-        while self.poison.is_none() {
+        while self.poison().is_none() {
             let done = if self.file.wants_checkpoint() {
                 self.file.checkpoint().map(|()| true)
             } else if jobs.is_empty() {
@@ -183,7 +182,7 @@ impl Writer {
     }
 
     fn close(self) -> Result<(), WalError> {
-        match self.poison {
+        match self.poison() {
             Some(cause) => Err(WalError::Poisoned(cause)),
             None => Ok(self.file.close(self.shared.floor())?),
         }

@@ -1,0 +1,213 @@
+//! I8: the log and what waits to be published have bounds, and no writer waits for the stream.
+#![allow(clippy::disallowed_methods)]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use common::moody_stream::{Mood, MoodyStream};
+use common::*;
+use sync_engine::l3::memory::MemoryArchive;
+use sync_engine::{ErrorKind, StorageError, SyncEngine, SyncEngineConfig, SyncItem};
+use tokio::sync::watch;
+
+const L1_BYTES: usize = 1 << 20;
+
+/// A running engine with this stream.
+async fn publishing(config: SyncEngineConfig, stream: Arc<MoodyStream>) -> Arc<SyncEngine> {
+    let (_, settings) = watch::channel(config.clone());
+    let engine = SyncEngine::builder(config, settings)
+        .with_archive(Arc::new(MemoryArchive::new()))
+        .with_changes(stream)
+        .build();
+    engine.start().await.unwrap();
+    Arc::new(engine)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i8_the_backlog_of_a_dead_stream_is_bounded_and_then_a_new_epoch_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let stream = MoodyStream::new(Mood::Dead);
+    let config = SyncEngineConfig {
+        l1_max_bytes: 256 << 20,
+        ..config(dir.path())
+    };
+    let engine = publishing(config, stream.clone()).await;
+    // More than 64 MiB of changes of few keys.
+    for n in 0..80u32 {
+        let items = (0..10).map(|k| SyncItem::new(format!("s.{k}"), vec![n as u8; 100_000]));
+        engine
+            .submit_many(items.collect())
+            .await
+            .expect("writers never wait for the stream");
+        engine.force_flush().await.unwrap();
+    }
+    let health = engine.health_check().await;
+    assert!(health.publish_dropped > 0, "{health:?}");
+    assert!(health.publish_backlog < 700, "{health:?}");
+    stream.set(Mood::Up);
+    eventually("the backlog is published, and the log freed", async || {
+        let health = engine.health_check().await;
+        health.publish_backlog == 0 && health.wal_records == Some(0)
+    })
+    .await;
+    assert!(
+        stream.epochs.load(Ordering::SeqCst) >= 1,
+        "readers must learn that they missed something"
+    );
+    assert!(stream.published.load(Ordering::SeqCst) > 0);
+    engine.shutdown().await;
+}
+
+/// One change that waits to be published holds its place in the log, and all that was written over behind it: a dead
+/// stream filled the log, and writers were refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn i8_writers_of_a_hot_key_do_not_wait_for_the_stream_however_long_it_takes() {
+    for (mood, wal_max_items, l1_max_bytes, size) in [
+        (Mood::Dead, Some(400), 256 << 20, 1),
+        (Mood::Stuck, Some(400), 256 << 20, 1),
+        (Mood::Dead, None, L1_BYTES, 20_000),
+        (Mood::Stuck, None, L1_BYTES, 20_000),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let stream = MoodyStream::new(mood);
+        let config = SyncEngineConfig {
+            wal_max_items,
+            l1_max_bytes,
+            ..config(dir.path())
+        };
+        let engine = publishing(config, stream.clone()).await;
+        engine.submit(item("first", "x")).await.unwrap();
+        flushed(&engine).await;
+        for n in 0..500u32 {
+            let begun = Instant::now();
+            let hot = SyncItem::new("hot", vec![n as u8; size]);
+            let written = engine.submit(hot).await;
+            written.unwrap_or_else(|error| panic!("{mood:?}, write {n}: {error}"));
+            let took = begun.elapsed();
+            assert!(
+                took < Duration::from_secs(2),
+                "{mood:?}, write {n}: {took:?}"
+            );
+            assert!(engine.should_accept_writes(), "{mood:?}, write {n}");
+        }
+        stream.set(Mood::Up);
+        eventually(
+            "the log is freed, and readers learn that they missed something",
+            async || {
+                engine.health_check().await.wal_records == Some(0)
+                    && stream.epochs.load(Ordering::SeqCst) > 0
+            },
+        )
+        .await;
+        let health = engine.health_check().await;
+        assert!(health.publish_dropped > 0, "{mood:?}: {health:?}");
+        engine.shutdown().await;
+    }
+}
+
+/// The same where the next flush is far away.
+#[tokio::test(flavor = "multi_thread")]
+async fn i8_writers_of_a_hot_key_do_not_wait_for_the_stream_until_the_next_flush() {
+    let dir = tempfile::tempdir().unwrap();
+    let stream = MoodyStream::new(Mood::Stuck);
+    let config = SyncEngineConfig {
+        wal_max_items: Some(8),
+        ..unhurried(config(dir.path()))
+    };
+    let engine = publishing(config, stream.clone()).await;
+    engine.submit(item("first", "x")).await.unwrap();
+    flushed(&engine).await;
+    let begun = Instant::now();
+    for n in 0..30 {
+        let written = engine.submit(item("hot", &n.to_string())).await;
+        written.unwrap_or_else(|error| panic!("write {n}: {error}"));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    stream.set(Mood::Up);
+    engine.shutdown().await;
+}
+
+/// A small part of the log may wait to be published. When it is, writers need not wait any longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn i8_a_writer_that_waits_for_room_in_the_log_is_let_in_by_a_publication() {
+    let dir = tempfile::tempdir().unwrap();
+    let stream = MoodyStream::new(Mood::Stuck);
+    let config = SyncEngineConfig {
+        wal_max_items: Some(8),
+        ..unhurried(config(dir.path()))
+    };
+    let engine = publishing(config, stream.clone()).await;
+    engine.submit(item("p.0", "x")).await.unwrap();
+    engine.submit(item("p.1", "x")).await.unwrap();
+    flushed(&engine).await;
+    eventually("they are being published", async || {
+        stream.begun.load(Ordering::SeqCst) > 0
+    })
+    .await;
+    for n in 2..8 {
+        engine.submit(item(&format!("p.{n}"), "x")).await.unwrap();
+    }
+    let waiting = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.submit(item("p.8", "x")).await }
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!waiting.is_finished(), "the log is full");
+    stream.set(Mood::Up);
+    let waited = tokio::time::timeout(Duration::from_secs(2), waiting).await;
+    waited.expect("woken").unwrap().expect("let in");
+    assert_eq!(stream.epochs.load(Ordering::SeqCst), 0, "nothing was lost");
+    engine.shutdown().await;
+}
+
+/// Without `wal_max_items`, one record that could not be stored and a key that was written again and again let the log
+/// grow for as long as the archive was away.
+#[tokio::test(flavor = "multi_thread")]
+async fn i8_a_hot_key_in_an_outage_does_not_grow_the_log_without_bound() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Arc::new(MemoryArchive::new());
+    let config = SyncEngineConfig {
+        l1_max_bytes: L1_BYTES,
+        ..config(dir.path())
+    };
+    let engine = started_on(config, archive.clone()).await;
+    archive.set_down(true);
+    engine.submit(item("stuck", "x")).await.unwrap();
+    let mut logged = 0;
+    let refused = loop {
+        let hot = SyncItem::new("hot", vec![logged as u8; 40_000]);
+        match engine.submit(hot).await {
+            Ok(_) => logged += 1,
+            Err(error) => break error,
+        }
+        assert!(logged < 200, "{logged} records of 40,000 bytes");
+    };
+    assert!(
+        matches!(refused, StorageError::Overloaded { .. }),
+        "{refused}"
+    );
+    assert_eq!(refused.kind(), ErrorKind::Overloaded);
+    assert!(logged > 80, "{logged} records of 40,000 bytes");
+    assert!(!engine.should_accept_writes());
+    let newest = engine.get("hot").await.unwrap().unwrap();
+    assert_eq!(
+        newest.content[0],
+        (logged - 1) as u8,
+        "what was let in is there"
+    );
+    archive.set_down(false);
+    eventually("there is room again", async || {
+        engine.should_accept_writes()
+    })
+    .await;
+    for n in 0..300 {
+        engine
+            .submit(SyncItem::new("hot", vec![n as u8; 40_000]))
+            .await
+            .unwrap();
+    }
+    engine.shutdown().await;
+}

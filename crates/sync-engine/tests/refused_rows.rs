@@ -1,0 +1,341 @@
+//! A row that the archive refuses for good holds up nobody: it waits, shows, and is tried again.
+#![allow(clippy::disallowed_methods)]
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::*;
+use sync_engine::l3::ArchiveStore;
+use sync_engine::l3::memory::MemoryArchive;
+use sync_engine::{
+    Ack, ErrorKind, InvalidItem, Key, Relay, StorageError, SyncEngine, SyncEngineConfig, SyncItem,
+};
+use testbed::MariaDb;
+
+/// Whether the archive has these.
+async fn archived(archive: &MemoryArchive, ids: impl IntoIterator<Item = String>) -> bool {
+    let keys: Vec<Key> = ids.into_iter().map(Key::from).collect();
+    let rows = archive.restarted().get_many(&keys).await.unwrap();
+    rows.iter().all(Option::is_some)
+}
+
+fn ids(name: &str, count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("{name}.{n:03}")).collect()
+}
+
+async fn refused_keys(engine: &SyncEngine) -> Vec<String> {
+    let health = engine.health_check().await;
+    assert_eq!(health.is_healthy(), health.refused_rows == 0, "{health:?}");
+    let named = health.refused.iter().map(|row| row.key.to_string());
+    named.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_rows_hold_up_nobody_and_are_stored_once_they_may() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Arc::new(MemoryArchive::new());
+    let engine = started_on(unhurried(config(dir.path())), archive.clone()).await;
+    let bad = ["r.007", "r.250", "r.251"];
+    bad.iter()
+        .for_each(|id| archive.refuse(&(*id).into(), true));
+    let items = ids("r", 500).into_iter().map(|id| item(&id, "x"));
+    engine.submit_many(items.collect()).await.unwrap();
+    let error = engine.force_flush().await.unwrap_err();
+    assert!(matches!(error, StorageError::Refused { .. }), "{error}");
+    let good = ids("r", 500).into_iter().filter(|id| !bad.contains(&&**id));
+    assert!(archived(&archive, good).await, "all others are stored");
+    assert_honest(&engine).await;
+    assert_eq!(refused_keys(&engine).await, bad);
+    assert_eq!(engine.health_check().await.wal_records, Some(3));
+    assert_eq!(
+        text(&engine, "r.007").await.as_deref(),
+        Some("x"),
+        "readers see it"
+    );
+    // Whoever waits for one is told at once, and the others need not wait.
+    let begun = Instant::now();
+    let error = engine
+        .submit_acked(item("r.250", "y"), Ack::Stored)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert!(error.to_string().contains("r.250"), "{error}");
+    engine
+        .submit_acked(item("other", "y"), Ack::Stored)
+        .await
+        .unwrap();
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begun.elapsed()
+    );
+    bad.iter()
+        .for_each(|id| archive.refuse(&(*id).into(), false));
+    eventually("they are stored", async || {
+        engine.tick().await.unwrap();
+        engine.force_flush().await.is_ok()
+    })
+    .await;
+    assert!(archived(&archive, bad.map(String::from)).await);
+    assert!(refused_keys(&engine).await.is_empty());
+    assert_eq!(engine.health_check().await.wal_records, Some(0));
+    assert_honest(&engine).await;
+    assert!(engine.shutdown().await.errors.is_empty());
+}
+
+/// Nobody forces anything: the batches flush, and the refused rows are tried again, by themselves.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_rows_are_tried_again_by_themselves_also_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Arc::new(MemoryArchive::new());
+    archive.refuse(&"a.001".into(), true);
+    let engine = started_on(config(dir.path()), archive.clone()).await;
+    let items = ids("a", 20).into_iter().map(|id| item(&id, "x"));
+    engine.submit_many(items.collect()).await.unwrap();
+    eventually("the others are stored", async || {
+        archived(
+            &archive,
+            ids("a", 20).into_iter().filter(|id| id != "a.001"),
+        )
+        .await
+    })
+    .await;
+    eventually("it shows", async || {
+        refused_keys(&engine).await == ["a.001"]
+    })
+    .await;
+    let report = engine.shutdown().await;
+    assert_eq!((report.logged, report.unstored), (1, 0), "{report:?}");
+
+    let archive = Arc::new(archive.restarted());
+    let engine = started_on(config(dir.path()), archive.clone()).await;
+    assert_eq!(text(&engine, "a.001").await.as_deref(), Some("x"));
+    engine.submit(item("later", "x")).await.unwrap();
+    eventually("later ones are stored", async || {
+        archived(&archive, ["later".into()]).await
+    })
+    .await;
+    eventually("it shows", async || {
+        refused_keys(&engine).await == ["a.001"]
+    })
+    .await;
+    archive.refuse(&"a.001".into(), false);
+    eventually("it is stored", async || {
+        archived(&archive, ["a.001".into()]).await
+    })
+    .await;
+    eventually("all is well", async || {
+        engine.health_check().await.is_healthy()
+    })
+    .await;
+    engine.shutdown().await;
+}
+
+/// Where everything is refused, writers are slowed and refused in the end, as in an outage, and nothing is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_all_rows_are_refused_writers_meet_a_typed_bound() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Arc::new(MemoryArchive::new());
+    let config = SyncEngineConfig {
+        l1_max_bytes: 1 << 20,
+        ..config(dir.path())
+    };
+    let engine = started_on(config, archive.clone()).await;
+    let all = ids("m", 200);
+    all.iter()
+        .for_each(|id| archive.refuse(&id.as_str().into(), true));
+    let mut accepted = 0;
+    let error = loop {
+        let id = all.get(accepted).expect("a bound before the last");
+        match engine
+            .submit(SyncItem::new(id.as_str(), vec![1; 8_000]))
+            .await
+        {
+            Ok(_) => accepted += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Overloaded, "{error}");
+    for id in &all[..accepted] {
+        assert!(engine.contains(id).await.unwrap(), "{id} was acknowledged");
+    }
+    all.iter()
+        .for_each(|id| archive.refuse(&id.as_str().into(), false));
+    let accepted: Vec<String> = all[..accepted].to_vec();
+    eventually("all are stored", async || {
+        archived(&archive, accepted.clone()).await
+    })
+    .await;
+    eventually("all is well", async || {
+        engine.health_check().await.is_healthy()
+    })
+    .await;
+    assert_honest(&engine).await;
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_peer_that_are_refused_are_told_and_the_others_are_applied() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Arc::new(MemoryArchive::new());
+    let engine = started_on(config(dir.path()), archive.clone()).await;
+    archive.refuse(&"p.003".into(), true);
+    let now = engine.env().now_ms();
+    let foreign = ids("p", 50).into_iter().zip(0..);
+    let foreign = foreign.map(|(id, n)| stamped(item(&id, "theirs"), stamp(now, n, "peer")));
+    let applied = engine.apply(foreign.collect(), Relay::No).await.unwrap();
+    assert_eq!((applied.taken, applied.kept), (49, 0));
+    let [(key, StorageError::Refused { .. })] = &applied.refused[..] else {
+        panic!("{applied:?}")
+    };
+    assert_eq!(&**key, "p.003");
+    assert_eq!(text(&engine, "p.004").await.as_deref(), Some("theirs"));
+    assert_honest(&engine).await;
+    engine.shutdown().await;
+}
+
+fn tell(dir: &Path, sql: &str) {
+    let file = rusqlite::Connection::open(dir.join("l3.db")).unwrap();
+    file.busy_timeout(Duration::from_secs(5)).unwrap();
+    file.execute_batch(sql).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_trigger_of_sqlite_refuses_is_named_without_its_content() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = started(config(dir.path())).await;
+    tell(
+        dir.path(),
+        "CREATE TRIGGER watch BEFORE INSERT ON items WHEN NEW.content = CAST('s3cret' AS BLOB)
+         BEGIN SELECT RAISE(ABORT, 'no s3cret here'); END",
+    );
+    engine.submit(item("good", "x")).await.unwrap();
+    engine.submit(item("bad", "s3cret")).await.unwrap();
+    eventually("it shows", async || refused_keys(&engine).await == ["bad"]).await;
+    let shown = format!("{:?}", engine.health_check().await);
+    assert!(!shown.contains("s3cret"), "{shown}");
+    let flush = engine.force_flush().await.unwrap_err();
+    assert!(!flush.to_string().contains("s3cret"), "{flush}");
+    // Another value is taken.
+    engine.submit(item("bad", "mended")).await.unwrap();
+    eventually("it is stored", async || engine.force_flush().await.is_ok()).await;
+    assert!(engine.health_check().await.is_healthy());
+    // And so is a delete.
+    engine.submit(item("bad", "s3cret")).await.unwrap();
+    eventually("it shows", async || refused_keys(&engine).await == ["bad"]).await;
+    engine.delete("bad").await.unwrap();
+    eventually("it is stored", async || engine.force_flush().await.is_ok()).await;
+    assert_honest(&engine).await;
+    engine.shutdown().await;
+}
+
+fn on_server(sql: &str, dir: &Path) -> SyncEngineConfig {
+    SyncEngineConfig {
+        sql_url: Some(sql.into()),
+        ..config(dir)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_constraint_of_a_server_refuses_holds_up_nobody() {
+    let (server, dir) = (MariaDb::start().unwrap(), tempfile::tempdir().unwrap());
+    let sql = server.fresh_database().unwrap();
+    let engine = started(on_server(&sql, dir.path())).await;
+    let watch = "ALTER TABLE items ADD CONSTRAINT watch CHECK (content <> 's3cret')";
+    server.sql(&sql, watch).unwrap();
+    let mut items: Vec<SyncItem> = ids("s", 300).iter().map(|id| item(id, "x")).collect();
+    items.insert(150, item("bad", "s3cret"));
+    engine.submit_many(items).await.unwrap();
+    eventually("it shows", async || refused_keys(&engine).await == ["bad"]).await;
+    eventually("the others are stored", async || {
+        server
+            .sql(&sql, "SELECT COUNT(*) FROM items")
+            .unwrap()
+            .trim()
+            == "300"
+    })
+    .await;
+    assert_honest(&engine).await;
+    let health = engine.health_check().await;
+    assert!(health.refused[0].reason.contains("23000"), "{health:?}");
+    assert!(!format!("{health:?}").contains("s3cret"), "{health:?}");
+    server
+        .sql(&sql, "ALTER TABLE items DROP CONSTRAINT watch")
+        .unwrap();
+    eventually("all is well", async || {
+        engine.health_check().await.is_healthy()
+    })
+    .await;
+    flushed(&engine).await;
+    assert_eq!(engine.len().await.unwrap(), 301);
+    engine.shutdown().await;
+}
+
+const MIB: usize = 1 << 20;
+
+/// The server's largest packet bounds what is let in. What was let in before that bound fell waits, and the rest goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_packet_holds_is_refused_at_the_door_or_waits_alone() {
+    let (server, dir) = (MariaDb::start().unwrap(), tempfile::tempdir().unwrap());
+    let sql = server.fresh_database().unwrap();
+    let limit = |bytes: usize| {
+        let set = format!("SET GLOBAL max_allowed_packet = {bytes}");
+        server.sql(&sql, &set).unwrap();
+    };
+    limit(16 * MIB);
+    let engine = started(unhurried(on_server(&sql, dir.path()))).await;
+    engine
+        .submit(SyncItem::new("large", vec![7; 5 * MIB]))
+        .await
+        .unwrap();
+    let items = ids("k", 50)
+        .into_iter()
+        .map(|id| SyncItem::new(id, vec![1; 100_000]));
+    engine.submit_many(items.collect()).await.unwrap();
+    limit(MIB);
+    let too_large = || engine.submit(SyncItem::new("larger", vec![7; 2 * MIB]));
+    eventually("the door knows", async || {
+        engine.tick().await.unwrap();
+        let refused = too_large().await.err();
+        matches!(
+            refused,
+            Some(StorageError::InvalidItem {
+                reason: InvalidItem::PayloadTooLarge { .. },
+                ..
+            })
+        )
+    })
+    .await;
+    let error = engine.force_flush().await.unwrap_err();
+    assert!(matches!(error, StorageError::Refused { .. }), "{error}");
+    let health = engine.health_check().await;
+    let stored = server
+        .sql(&sql, "SELECT COUNT(*) FROM items WHERE id LIKE 'k.%'")
+        .unwrap();
+    assert_eq!(stored.trim(), "50");
+    assert!(
+        refused_keys(&engine).await.contains(&"large".into()),
+        "{health:?}"
+    );
+    let named = health
+        .refused
+        .iter()
+        .all(|row| row.reason.contains("max_allowed_packet"));
+    assert!(named, "{health:?}");
+    assert_honest(&engine).await;
+    limit(16 * MIB);
+    eventually("it is stored", async || {
+        engine.tick().await.unwrap();
+        engine.force_flush().await.is_ok()
+    })
+    .await;
+    assert!(engine.health_check().await.is_healthy());
+    too_large().await.expect("let in again");
+    flushed(&engine).await;
+    let large = engine.get("large").await.unwrap().unwrap();
+    assert_eq!(large.content.len(), 5 * MIB);
+    engine.shutdown().await;
+}
