@@ -10,6 +10,8 @@ use sync_engine::item::key::Key;
 use sync_engine::item::stamp::{Origin, Stamp};
 use sync_engine::item::{Leaf, Stored};
 
+use crate::log::Log;
+
 /// What was tried.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Try {
@@ -44,8 +46,8 @@ struct Book {
 }
 
 /// The oracle, shared.
-#[derive(Clone, Default)]
-pub struct Oracle(Arc<Mutex<Book>>);
+#[derive(Clone)]
+pub struct Oracle(Arc<Mutex<Book>>, Log);
 
 fn raise(floors: &mut Floors, key: &Key, stamp: Stamp) {
     let floor = floors.entry(key.clone()).or_insert(stamp);
@@ -61,8 +63,14 @@ fn newest(rows: impl IntoIterator<Item = Stored>) -> Floors {
 }
 
 impl Oracle {
+    /// Knows nothing yet.
+    pub fn new(log: &Log) -> Self {
+        Self(Arc::default(), log.clone())
+    }
+
     /// Something that may not be.
     pub fn violation(&self, what: String) {
+        self.1.note(format_args!("VIOLATION {what}"));
         self.0.lock().violations.push(what);
     }
 

@@ -59,9 +59,6 @@ pub fn run(seed: u64) -> Report {
         healed_in: *healed.lock(),
         log: String::new(),
     };
-    for violation in &report.violations {
-        log.note(format_args!("VIOLATION {violation}"));
-    }
     log.note(format_args!(
         "end: {} polls, {} acknowledged, healed in {:?}, {} violations",
         world.polls(),
@@ -141,7 +138,7 @@ impl Stage {
         let machines: Vec<_> = script.kinds.iter().enumerate().map(machine).collect();
         let workload = Workload {
             log: log.clone(),
-            oracle: Oracle::default(),
+            oracle: Oracle::new(&log),
             keys: script.keys,
             pause_ms: script.pause_ms,
             is_over: Arc::default(),

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use sync_engine::env::SharedEnv;
 use sync_engine::item::Stored;
+use sync_engine::item::stamp::HlcTime;
 use sync_engine::wal::{Wal, WalError, WalPos};
 
 /// What outlives a crash.
@@ -21,6 +22,7 @@ struct Platter {
     next: WalPos,
     synced: WalPos,
     floor: WalPos,
+    clock: HlcTime,
     /// One sync in so many fails; 0: none.
     sync_fails_once_in: u64,
     rng: fastrand::Rng,
@@ -34,6 +36,7 @@ impl WalDisk {
             next: 1,
             synced: 1,
             floor: 1,
+            clock: HlcTime::default(),
             sync_fails_once_in: 0,
             rng,
         })))
@@ -122,6 +125,7 @@ impl Wal for SimWal {
             let mut disk = self.disk.0.lock();
             let first = disk.next;
             for stored in records {
+                disk.clock = disk.clock.max(stored.stamp().time);
                 let pos = disk.next;
                 disk.records.insert(pos, stored);
                 disk.next += 1;
@@ -166,6 +170,10 @@ impl Wal for SimWal {
     fn bounds(&self) -> (WalPos, WalPos) {
         let disk = self.disk.0.lock();
         (disk.floor, disk.next)
+    }
+
+    fn clock_bound(&self) -> HlcTime {
+        self.disk.0.lock().clock
     }
 
     fn is_durable(&self) -> bool {

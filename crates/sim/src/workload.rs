@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sync_engine::item::hash::ContentHash;
 use sync_engine::item::key::Key;
+use sync_engine::item::stamp::{Origin, Stamp};
 use sync_engine::{SubmitOptions, SyncItem};
 
 use crate::log::Log;
@@ -91,18 +92,13 @@ impl Workload {
         if !matches!(deleted, Ok(true)) {
             return;
         }
-        // A delete gives no stamp: what is there now is it, or newer.
-        let Ok(leaves) = life.engine.leaves_of(std::slice::from_ref(key)).await else {
-            return;
-        };
-        match leaves.first().copied().flatten() {
-            Some(leaf) if leaf.hash.is_none() && Some(leaf.stamp) > floor => {
-                self.oracle.promise(node, key, leaf.stamp);
-            }
-            Some(leaf) if Some(leaf.stamp) >= floor => {}
-            other => self.oracle.violation(format!(
-                "I1: node {node} deleted {key} at {floor:?} or later, and has {other:?}"
-            )),
+        // A delete gives no stamp; it is above what this node was known to have.
+        if let Some(floor) = floor {
+            let above = Stamp {
+                time: floor.time.next(),
+                origin: Origin::default(),
+            };
+            self.oracle.promise(node, key, above);
         }
     }
 

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use crate::item::Stored;
+use crate::item::stamp::HlcTime;
 
 pub mod absent;
 
@@ -65,6 +66,11 @@ pub trait Wal: Send + Sync {
 
     /// The lowest position that may hold a record, and the next position to be written.
     fn bounds(&self) -> (WalPos, WalPos);
+
+    /// The greatest time of a stamp that was ever appended, as far as it is known: also of records that were freed long ago.
+    fn clock_bound(&self) -> HlcTime {
+        HlcTime::default()
+    }
 
     /// Whether writes are logged at all.
     fn is_durable(&self) -> bool;

@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::{Wal, WalError, WalPos};
 use crate::env::SharedEnv;
 use crate::item::Stored;
+use crate::item::stamp::HlcTime;
 
 mod aside;
 mod file;
@@ -74,6 +75,8 @@ struct Shared {
     floor: AtomicU64,
     /// The position after the last one written.
     next: AtomicU64,
+    /// The greatest time of a stamp that was ever appended.
+    clock: AtomicU64,
     /// How many transactions were synced.
     commits: AtomicU64,
     /// Whether the thread was told that there is something to free.
@@ -87,6 +90,10 @@ struct Shared {
 impl Shared {
     fn floor(&self) -> WalPos {
         self.floor.load(Ordering::Acquire)
+    }
+
+    fn clock(&self) -> HlcTime {
+        HlcTime(self.clock.load(Ordering::Acquire))
     }
 
     fn committed(&self, next: WalPos) {
@@ -147,6 +154,7 @@ impl SqliteWal {
             path: path.display().to_string(),
             floor: opened.low.into(),
             next: opened.file.next().into(),
+            clock: opened.clock.0.into(),
             commits: 0.into(),
             wake_sent: false.into(),
             closed: false.into(),
@@ -192,6 +200,9 @@ impl Wal for SqliteWal {
         self.check_open()?;
         // Packed here, by the callers side by side, and not by the one thread.
         let packs = row::pack(&records).map_err(|error| WalError::Io(Box::new(error)))?;
+        let times = records.iter().map(|record| record.stamp().time.0);
+        let newest = times.max().unwrap_or_default();
+        self.shared.clock.fetch_max(newest, Ordering::AcqRel);
         drop(records);
         let bytes: usize = packs.iter().map(|pack| pack.bytes.len()).sum();
         // Fits: QUEUE_BYTES_MAX is far below 2^32.
@@ -227,6 +238,10 @@ impl Wal for SqliteWal {
         // The floor first: it never passes a next position read after it.
         let floor = self.shared.floor();
         (floor, self.shared.next.load(Ordering::Acquire))
+    }
+
+    fn clock_bound(&self) -> HlcTime {
+        self.shared.clock()
     }
 
     fn is_durable(&self) -> bool {

@@ -5,6 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::layout::{insert, marker, packed, row_of, signed};
 use super::row::{self, Pack, Row};
 use super::{CHECKPOINT_BYTES, PAGE_BYTES, SHRINK_ABOVE_PAGES, free};
+use crate::item::stamp::HlcTime;
 use crate::wal::WalPos;
 
 const READ: &str = "SELECT first, count, crc, records FROM log \
@@ -60,8 +61,9 @@ impl LogFile {
         Ok(())
     }
 
-    /// Frees a slice of what lies below `floor` in a transaction of its own. Gives whether there is more to free.
-    pub fn free(&mut self, floor: WalPos) -> rusqlite::Result<bool> {
+    /// Frees a slice of what lies below `floor` in a transaction of its own. Gives whether there is more to free. A log that
+    /// becomes empty keeps `clock`.
+    pub fn free(&mut self, floor: WalPos, clock: HlcTime) -> rusqlite::Result<bool> {
         if !self.has_freeable(floor)? {
             return Ok(false);
         }
@@ -72,7 +74,7 @@ impl LogFile {
         free::delete_slice(&tx, &mut low, floor)?;
         if floor >= self.next {
             // The last row may be gone now, and the next position with it.
-            insert(&tx, &marker(self.next))?;
+            insert(&tx, &marker(self.next, clock))?;
         }
         tx.commit()?;
         self.unchecked += 3 * PAGE_BYTES;
@@ -139,8 +141,8 @@ impl LogFile {
     }
 
     /// Frees everything below `floor` to the record, and closes the file; what was freed does not come back when it is opened.
-    pub fn close(mut self, floor: WalPos) -> rusqlite::Result<()> {
-        while self.free(floor)? {}
+    pub fn close(mut self, floor: WalPos, clock: HlcTime) -> rusqlite::Result<()> {
+        while self.free(floor, clock)? {}
         self.trim_first_row(floor)?;
         self.checkpoint_whole()?;
         self.conn.close().map_err(|(_, error)| error)

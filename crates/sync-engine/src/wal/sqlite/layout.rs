@@ -6,6 +6,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::row::{Pack, Row, checksum};
 use super::{CHECKPOINT_BYTES, PAGE_BYTES};
+use crate::item::stamp::HlcTime;
 use crate::wal::WalPos;
 
 /// `application_id` of a log, at a fixed place in the file's header: "RSQW".
@@ -99,9 +100,21 @@ pub fn packed(first: WalPos, pack: Pack) -> Row {
     }
 }
 
-/// The row that keeps the next position while there are no records.
-pub fn marker(next: WalPos) -> Row {
-    packed(next, Pack::default())
+/// The row that keeps the next position while there are no records, and the greatest time that was ever stamped.
+pub fn marker(next: WalPos, clock: HlcTime) -> Row {
+    let pack = Pack {
+        count: 0,
+        bytes: clock.0.to_be_bytes().to_vec(),
+    };
+    packed(next, pack)
+}
+
+/// The time that the marker keeps, if there is one.
+pub fn clock(conn: &Connection) -> rusqlite::Result<HlcTime> {
+    let query = "SELECT records FROM log WHERE count = 0 ORDER BY first DESC LIMIT 1";
+    let kept: Option<Vec<u8>> = conn.query_row(query, [], |row| row.get(0)).optional()?;
+    let time = kept.and_then(|kept| kept.first_chunk().copied());
+    Ok(HlcTime(time.map_or(0, u64::from_be_bytes)))
 }
 
 /// The highest position after any row, and the lowest position of a record; `None` for an empty table.

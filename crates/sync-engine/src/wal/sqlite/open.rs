@@ -12,6 +12,7 @@ use super::identity::is_log;
 use super::layout;
 use super::tail::{self, Tail};
 use super::{rebuild, row};
+use crate::item::stamp::HlcTime;
 use crate::wal::{WalError, WalPos};
 
 /// Where new positions begin when a damaged file says nothing of the old ones: far from all of them, and further each time.
@@ -24,6 +25,8 @@ pub struct OpenedLog {
     pub file: LogFile,
     /// The lowest position that may hold a record.
     pub low: WalPos,
+    /// The greatest time that was ever stamped, if the log is empty.
+    pub clock: HlcTime,
     /// What was found damaged.
     pub damage: Option<String>,
     /// Keeps other processes out for as long as it lives.
@@ -58,6 +61,7 @@ pub fn open(path: &Path) -> Result<OpenedLog, WalError> {
     let (low, end) = layout::extent(&conn)
         .map_err(|error| failure(path, error))?
         .unwrap_or_default();
+    let clock = layout::clock(&conn).map_err(|error| failure(path, error))?;
     let mut file = LogFile::new(conn, low, end.saturating_add(findings.gap));
     // So that damage at the end of the `-wal` is met once.
     file.checkpoint_whole()?;
@@ -68,6 +72,7 @@ pub fn open(path: &Path) -> Result<OpenedLog, WalError> {
         } else {
             low
         },
+        clock,
         damage: (!findings.sentences.is_empty()).then(|| findings.sentences.join("; ")),
         lock,
     })

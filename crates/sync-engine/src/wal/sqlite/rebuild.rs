@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use super::aside::{beside, remove, sync_directory};
 use super::layout;
 use super::row::{self, Row};
+use crate::item::stamp::HlcTime;
 use crate::wal::{WalError, WalPos};
 
 /// A file that is being written, and may be half there.
@@ -60,7 +61,9 @@ pub fn finish(path: &Path) -> Result<(), WalError> {
 
 /// Puts an empty log at `path` that begins at `next`.
 pub fn fresh(path: &Path, next: WalPos) -> Result<(), WalError> {
-    replace(path, |draft| layout::insert(draft, &layout::marker(next)))
+    replace(path, |draft| {
+        layout::insert(draft, &layout::marker(next, HlcTime::default()))
+    })
 }
 
 /// Puts in place of `path` a file with everything that `damaged` still gives. New positions begin `gap` after the last known one, so that
@@ -99,7 +102,7 @@ pub fn salvage(
                 layout::insert(draft, &row)?;
             }
         }
-        layout::insert(draft, &layout::marker(next))
+        layout::insert(draft, &layout::marker(next, HlcTime::default()))
     })?;
     // Only now: on closing SQLite may write to the damaged file, which by then is out of the way.
     drop(damaged);

@@ -7,6 +7,7 @@ use super::aside::beside;
 use super::*;
 use crate::env::RealEnv;
 use crate::item::SyncItem;
+use crate::item::stamp::HlcTime;
 
 mod crash;
 mod damage;
@@ -154,6 +155,25 @@ async fn freed_records_never_come_back() {
     let found = all(&wal).await;
     assert_eq!((found.len(), &found[0]), (50, &(150, record(150, 10))));
     assert_eq!(found[49], (199, record(199, 10)));
+}
+
+#[tokio::test]
+async fn the_greatest_stamp_outlives_the_records() {
+    let place = Place::new();
+    let wal = place.open();
+    assert_eq!(wal.clock_bound(), HlcTime::default());
+    wal.append(records(0..100, 10)).await.unwrap();
+    let newest = record(99, 10).stamp().time;
+    assert_eq!(wal.clock_bound(), newest);
+    wal.free_below(100);
+    wal.close().await.unwrap();
+    let wal = place.open();
+    assert_eq!((wal.bounds(), wal.clock_bound()), ((100, 100), newest));
+    wal.append(records(5..6, 10)).await.unwrap();
+    wal.free_below(101);
+    drop(wal);
+    let wal = place.open_after_drop().await;
+    assert_eq!((wal.damage(), wal.clock_bound()), (None, newest));
 }
 
 #[tokio::test]

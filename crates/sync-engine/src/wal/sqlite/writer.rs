@@ -144,7 +144,7 @@ impl Writer {
             let done = if self.file.wants_checkpoint() {
                 self.file.checkpoint().map(|()| true)
             } else if jobs.is_empty() {
-                self.file.free(self.shared.floor())
+                self.file.free(self.shared.floor(), self.shared.clock())
             } else {
                 Ok(false)
             };
@@ -184,7 +184,7 @@ impl Writer {
     fn close(self) -> Result<(), WalError> {
         match self.poison() {
             Some(cause) => Err(WalError::Poisoned(cause)),
-            None => Ok(self.file.close(self.shared.floor())?),
+            None => Ok(self.file.close(self.shared.floor(), self.shared.clock())?),
         }
     }
 }
