@@ -58,44 +58,25 @@ impl Core {
     /// Writes the newest state of these keys to the tiers that are due.
     pub(super) async fn flush(self: &Arc<Self>, keys: Vec<Key>) -> Flushed {
         let begun = self.env.monotonic();
-        let flights: Vec<Flight> = keys
-            .iter()
-            .filter_map(|key| self.l1.begin_flush(key))
-            .collect();
-        if self.refused.len() > 0 {
-            let flying: HashSet<&Key> = flights.iter().map(|f| f.stored.key()).collect();
-            self.release_refused(keys.iter().filter(|key| !flying.contains(key)));
-        }
+        let flights = self.take_off(&keys);
         if flights.is_empty() {
             return Flushed::default();
         }
         let health = self.health();
-        let mut flights: Vec<Flight> = flights.into_iter().map(|f| self.lighten(f)).collect();
-        // Behind the others, so that they hold up nobody.
-        flights.sort_by_key(|flight| self.refused.contains(flight.stored.key()));
         let plan = plan::plan(&flights, health, self.now_ms());
         let (archive, cache) =
             futures_util::future::join(self.flush_archive(&plan), self.flush_cache(&plan)).await;
         let landed = land(&flights, &plan, &archive.fates);
-        let mut error = failure_of(&landed, archive.error);
-        let wanted = |due| flights.iter().any(|flight| flight.due.contains(due));
-        let is_unasked = |tier_up: bool, due| !tier_up && wanted(due);
-        for (tier, is_unasked) in [
-            (Tier::Archive, is_unasked(health.archive, Due::ARCHIVE)),
-            (Tier::Cache, is_unasked(health.cache, Due::CACHE)),
-        ] {
-            let unasked = || StorageError::unavailable(tier, "store", CircuitOpen);
-            error = error.or_else(|| is_unasked.then(unasked));
-        }
-        let cache = match cache {
+        let outcome = match &cache {
             Ok(()) if health.cache => Outcome::Done,
             Ok(()) => Outcome::Skipped,
-            Err(failure) => {
-                error.get_or_insert(failure);
-                Outcome::Failed
-            }
+            Err(_) => Outcome::Failed,
         };
-        let freed = self.settle_all(&landed, health, cache);
+        let error = failure_of(&landed, archive.error)
+            .or_else(|| unasked(&flights, (Tier::Archive, Due::ARCHIVE), health.archive))
+            .or(cache.err())
+            .or_else(|| unasked(&flights, (Tier::Cache, Due::CACHE), health.cache));
+        let freed = self.settle_all(&landed, health, outcome);
         self.yield_to_archive(&landed);
         self.publish_all(&landed, freed);
         self.metrics.batches.increment(1);
@@ -108,6 +89,18 @@ impl Core {
         }
         self.settled();
         Flushed { error }
+    }
+
+    /// The dirty entries of these keys; those that the archive refused before stand behind the others, so that they hold up nobody.
+    fn take_off(&self, keys: &[Key]) -> Vec<Flight> {
+        let flights = keys.iter().filter_map(|key| self.l1.begin_flush(key));
+        let mut flights: Vec<Flight> = flights.map(|flight| self.lighten(flight)).collect();
+        if self.refused.len() > 0 {
+            let flying: HashSet<&Key> = flights.iter().map(|f| f.stored.key()).collect();
+            self.release_refused(keys.iter().filter(|key| !flying.contains(key)));
+            flights.sort_by_key(|flight| self.refused.contains(flight.stored.key()));
+        }
+        flights
     }
 
     /// Spares the archive a cache-only write of a key that it does not have. Flights of one key follow each other, so no
@@ -276,4 +269,10 @@ fn failure_of(landed: &[Landed<'_>], outage: Option<ArchiveError>) -> Option<Sto
         refused.map(|(key, why)| refusal(key.clone(), why.clone()))
     };
     outage.map(StorageError::from).or_else(refused)
+}
+
+/// The error of a tier that was not fit to be asked, if there was anything for it.
+fn unasked(flights: &[Flight], (tier, due): (Tier, Due), is_up: bool) -> Option<StorageError> {
+    let is_wanted = || flights.iter().any(|flight| flight.due.contains(due));
+    (!is_up && is_wanted()).then(|| StorageError::unavailable(tier, "store", CircuitOpen))
 }

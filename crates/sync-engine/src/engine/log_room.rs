@@ -45,7 +45,7 @@ impl LogRoom {
     }
 
     /// The greater of both shares of their bounds.
-    fn share(&self, (records, bytes): (u64, u64)) -> f64 {
+    pub(super) fn share(&self, (records, bytes): (u64, u64)) -> f64 {
         let share = |used: u64, budget: &Budget| used as f64 / budget.limit().max(1) as f64;
         share(records, &self.records).max(share(bytes, &self.bytes))
     }
@@ -85,7 +85,7 @@ impl Core {
     }
 
     /// Records and bytes from the oldest needed record on.
-    fn log_used(&self, outstanding: &Outstanding) -> (u64, u64) {
+    pub(super) fn log_used(&self, outstanding: &Outstanding) -> (u64, u64) {
         let (_, next) = self.wal.bounds();
         (outstanding.span(next), outstanding.bytes())
     }

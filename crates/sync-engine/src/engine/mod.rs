@@ -18,6 +18,8 @@ mod write;
 
 mod log_room;
 
+mod log_renewal;
+
 mod stored;
 
 mod remove;

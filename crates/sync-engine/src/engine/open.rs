@@ -228,10 +228,11 @@ impl SyncEngine {
 
     pub(super) fn spawn_workers(&self, core: &Arc<Core>) {
         let settings = self.settings.clone();
-        let workers: [(&'static str, Task); 6] = [
+        let workers: [(&'static str, Task); 7] = [
             ("flusher", Box::pin(core.clone().run_flusher())),
             ("publisher", Box::pin(Publisher::run(core.clone()))),
             ("upkeep", Box::pin(core.clone().run_upkeep())),
+            ("log", Box::pin(core.clone().run_log())),
             ("roots", Box::pin(core.clone().run_roots())),
             ("reload", Box::pin(core.clone().run_reload(settings))),
             ("filter", Box::pin(core.clone().run_filter())),

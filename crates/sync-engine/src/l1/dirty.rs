@@ -201,6 +201,15 @@ impl Pin {
         self.pos
     }
 
+    /// Moves it from one position in the log to another; false when it is not there.
+    pub(super) fn renew(&mut self, old: WalPos, new: WalPos) -> bool {
+        let is_there = self.pos == Some(old);
+        if is_there {
+            self.pos = Some(new);
+        }
+        is_there
+    }
+
     /// Whether the entry still has to stay.
     pub(super) fn holds(&self) -> bool {
         !self.due.is_empty() || self.phase == Phase::InFlight

@@ -63,6 +63,34 @@ impl L1 {
         settled.unwrap_or_default()
     }
 
+    /// The entries that the log keeps below `pos`, and where.
+    pub fn logged_below(&self, pos: WalPos) -> Vec<(Stored, WalPos)> {
+        let mut found = Vec::new();
+        for shard in self.shards.iter() {
+            let slab = shard.slab.read();
+            let pinned = slab.pins.iter().zip(&slab.slots);
+            found.extend(pinned.filter_map(|(pin, slot)| {
+                let at = pin.pos().filter(|at| *at < pos)?;
+                Some((slot.stored(), at))
+            }));
+        }
+        found
+    }
+
+    /// The log has the write with this stamp at `new` too now. Gives back the position that needs no more keeping: `old`,
+    /// or `new` if the entry is another write or the log need not keep it any more.
+    pub fn renew(&self, key: &str, stamp: Stamp, old: WalPos, new: WalPos) -> WalPos {
+        let hash = self.hash(key);
+        let renewed = self.change(self.shard(hash), 0, |slab| {
+            let at = slab.find(tag(hash), key)?;
+            let mut pin = *slab.pin(at)?;
+            let is_same = slab.slots[at].leaf().stamp == stamp && pin.renew(old, new);
+            slab.set_pin(at, Some(pin));
+            is_same.then_some(old)
+        });
+        renewed.unwrap_or(new)
+    }
+
     /// Drops the entry if it still is the write with this stamp and nothing pins it: its time is over, or it is damaged.
     pub fn remove_clean(&self, key: &str, stamp: Stamp) -> bool {
         let hash = self.hash(key);

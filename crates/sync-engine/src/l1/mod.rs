@@ -29,6 +29,9 @@ mod write;
 mod model;
 
 #[cfg(test)]
+mod tests;
+
+#[cfg(test)]
 mod workload;
 
 use std::hash::Hasher;
@@ -97,7 +100,7 @@ pub struct L1Stats {
 ///
 /// - Of two writes of a key the one that wins by [`decide`](crate::item::decide::decide) stays, in whatever order they come.
 /// - `used_bytes` stays at or below the cap as long as the caller keeps what it writes and what is due within half of it.
-/// - Every log position given to [`L1::write`] comes back exactly once, and so do the bytes of every write.
+/// - Every log position given to [`L1::write`] or [`L1::renew`] comes back exactly once, and so do the bytes of every write.
 ///
 /// All calls are short and never wait for anything but other such calls.
 pub struct L1 {

@@ -10,7 +10,7 @@ use crate::item::SyncItem;
 use crate::item::stamp::{HlcTime, Origin, Stamp};
 use crate::wal::WalPos;
 
-const BOTH: Due = Due::ARCHIVE.union(Due::CACHE);
+pub(super) const BOTH: Due = Due::ARCHIVE.union(Due::CACHE);
 const KEYS: u8 = 4;
 
 #[derive(Clone, Debug)]
@@ -45,6 +45,14 @@ enum Step {
     RemoveClean {
         key: u8,
     },
+    /// Looks up where the log has the key.
+    Locate {
+        key: u8,
+    },
+    /// Tells that what was looked up was written anew, whatever happened since.
+    Renew {
+        key: u8,
+    },
     Get {
         key: u8,
     },
@@ -75,16 +83,18 @@ fn step() -> impl Strategy<Value = Step> {
         6 => Just(Step::Begin),
         6 => due().prop_map(|done| Step::Settle { done }),
         1 => key.clone().prop_map(|key| Step::RemoveClean { key }),
+        2 => key.clone().prop_map(|key| Step::Locate { key }),
+        2 => key.clone().prop_map(|key| Step::Renew { key }),
         1 => key.prop_map(|key| Step::Get { key }),
     ]
 }
 
-fn name(key: u8) -> String {
+pub(super) fn name(key: u8) -> String {
     format!("k{key}")
 }
 
 /// The same stamp always has the same content, as of a correct node.
-fn stored(key: u8, time: u64, size: usize) -> Stored {
+pub(super) fn stored(key: u8, time: u64, size: usize) -> Stored {
     let stamp = Stamp {
         time: HlcTime(time),
         origin: Origin::from_raw(0),
@@ -116,6 +126,7 @@ struct Book {
     batch: Vec<String>,
     flights: Vec<Flight>,
     tickets: BTreeMap<u8, Ticket>,
+    located: BTreeMap<u8, (Stamp, WalPos)>,
 }
 
 impl Book {
@@ -133,6 +144,7 @@ impl Book {
             batch: Vec::new(),
             flights: Vec::new(),
             tickets: BTreeMap::new(),
+            located: BTreeMap::new(),
         }
     }
 
@@ -225,6 +237,13 @@ impl Book {
                     assert!(entry.due.is_empty());
                 }
             }
+            Step::Locate { key } => {
+                let logged = self.l1.logged_below(self.pos + 1).into_iter();
+                let of_key = logged.filter(|(stored, _)| **stored.key() == *name(key));
+                self.located
+                    .extend(of_key.map(|(stored, pos)| (key, (stored.stamp(), pos))));
+            }
+            Step::Renew { key } => self.renew(key),
             Step::Get { key } => {
                 self.l1.get(&name(key), 1);
             }
@@ -242,6 +261,15 @@ impl Book {
                 assert!(before.due.is_empty() && before.stored.stamp() < stamp);
             }
             assert_eq!(self.resident(key), Some(stamp));
+        }
+    }
+
+    fn renew(&mut self, key: u8) {
+        if let Some((stamp, old)) = self.located.remove(&key) {
+            self.pos += 1;
+            self.positions.insert(self.pos);
+            let freed = self.l1.renew(&name(key), stamp, old, self.pos);
+            self.free(Some(freed), 0);
         }
     }
 
@@ -339,90 +367,4 @@ proptest! {
         }
         book.close();
     }
-}
-
-fn room_for(entries: usize) -> L1 {
-    let limits = L1Limits {
-        bytes_max: entries * L1::weight_of(&stored(0, 1, 0)),
-        warn: 0.7,
-        critical: 0.9,
-    };
-    L1::new(limits, 1)
-}
-
-#[test]
-fn what_is_dirty_stays_and_a_fill_gives_way() {
-    let l1 = room_for(3);
-    for key in 0..5 {
-        assert!(
-            l1.write(stored(key, 1, 0), BOTH, u64::from(key), None)
-                .accepted
-        );
-    }
-    assert!(l1.pressure() > 1.0);
-    assert!(!l1.fill(stored(9, 1, 0), l1.ticket("k9"), None));
-    assert_eq!((l1.len(), l1.dirty_len()), (5, 5));
-    for key in 0..5 {
-        let flight = l1.begin_flush(&name(key)).unwrap();
-        l1.settle(&name(key), flight.stored.stamp(), BOTH);
-    }
-    assert!(
-        l1.pressure() <= 1.0,
-        "settled entries leave down to the cap"
-    );
-    assert!(l1.fill(stored(9, 1, 0), l1.ticket("k9"), None));
-}
-
-#[test]
-fn a_fill_older_than_a_flush_is_refused() {
-    // A reader looks into L3, a write comes, is flushed and evicted, and then the reader arrives with the old value.
-    let l1 = room_for(10);
-    assert!(l1.write(stored(1, 2, 0), BOTH, 1, None).accepted);
-    let ticket = l1.ticket("k1");
-    let flight = l1.begin_flush("k1").unwrap();
-    assert!(!l1.settle("k1", flight.stored.stamp(), BOTH).requeue);
-    assert!(l1.remove_clean("k1", flight.stored.stamp()));
-    assert!(!l1.fill(stored(1, 1, 0), ticket, None));
-    assert!(l1.fill(stored(1, 2, 0), l1.ticket("k1"), Some(7)));
-    assert_eq!(l1.peek("k1").unwrap().cache_until, Some(7));
-}
-
-#[test]
-fn a_merged_write_that_nobody_holds_still_voids_fills() {
-    let l1 = room_for(10);
-    let ticket = l1.ticket("k1");
-    assert_eq!(l1.merge(stored(1, 2, 0), Due::none()), Written::default());
-    assert!(l1.is_empty() && !l1.fill(stored(1, 1, 0), ticket, None));
-}
-
-#[test]
-fn a_smaller_cap_takes_effect_at_once() {
-    let l1 = room_for(100);
-    for key in 0..60 {
-        assert!(l1.fill(stored(key, 1, 0), l1.ticket(&name(key)), None));
-    }
-    let bytes_max = l1.used_bytes() / 3;
-    l1.set_limits(L1Limits {
-        bytes_max,
-        warn: 0.7,
-        critical: 0.9,
-    });
-    assert!(l1.used_bytes() <= bytes_max && l1.len() >= 15);
-    assert!(l1.stats().evictions >= 40);
-    assert!(
-        !l1.fill(stored(99, 1, bytes_max), l1.ticket("k99"), None),
-        "larger than the cap"
-    );
-}
-
-#[test]
-fn reads_are_counted_and_peeks_are_not() {
-    let l1 = room_for(10);
-    assert!(l1.fill(stored(1, 1, 0), l1.ticket("k1"), None));
-    assert!(l1.get("k1", 5).is_some() && l1.get("k2", 5).is_none() && l1.peek("k1").is_some());
-    let entry = l1.peek("k1").unwrap();
-    let item = entry.stored.item().unwrap();
-    assert_eq!((item.access_count(), item.last_accessed()), (1, 5));
-    let stats = l1.stats();
-    assert_eq!((stats.hits, stats.misses, stats.inserts), (1, 1, 1));
 }

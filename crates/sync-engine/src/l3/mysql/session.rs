@@ -11,7 +11,7 @@ use super::failure::{Failure, damaged};
 use crate::env::{self, SharedEnv};
 use crate::limits::ENVELOPE_OVERHEAD_MAX;
 
-const OF_CONNECTION: &str = "SELECT CAST(@@SESSION.max_allowed_packet AS UNSIGNED)";
+const OF_CONNECTION: &str = "SELECT CAST(@@max_allowed_packet AS UNSIGNED)";
 const OF_SERVER: &str = "SELECT CAST(@@GLOBAL.max_allowed_packet AS UNSIGNED)";
 
 /// How long calls may take.
@@ -139,7 +139,11 @@ impl Session {
 
     /// One round trip, which tells what the server takes in one packet on connections opened from now on.
     pub(super) async fn packet_bytes_now(&mut self) -> Result<usize, Failure> {
-        self.ask_packet_bytes(OF_SERVER).await
+        match self.ask_packet_bytes(OF_SERVER).await {
+            // It answers all the same: a server in front of others may not tell.
+            Err(Failure::Driver(mysql_async::Error::Server(_))) => Ok(self.packet_bytes),
+            answer => answer,
+        }
     }
 
     async fn ask_packet_bytes(&mut self, sql: &'static str) -> Result<usize, Failure> {

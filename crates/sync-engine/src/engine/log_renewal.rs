@@ -1,0 +1,84 @@
+//! Keeping the log short: it is freed from its oldest record on, so that one which stays needed keeps all that follow.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::Core;
+use crate::error::StorageError;
+use crate::item::Stored;
+use crate::l1::L1;
+use crate::wal::WalPos;
+
+/// How full the log is when what keeps it so is looked into.
+const RENEW_ABOVE: f64 = 0.5;
+
+/// Most of what the log keeps that may be needed for it to be worth writing anew.
+const RENEW_SHARE_MAX: f64 = 0.25;
+
+/// Bytes written anew at once.
+const RENEW_BYTES: usize = 8 << 20;
+
+/// Time between two looks.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+impl Core {
+    /// Keeps the log short, until the engine stops: a record that stays needed, in an outage or because the archive refuses it,
+    /// must not keep all that was written behind it.
+    pub(super) async fn run_log(self: Arc<Self>) {
+        while self.wal.is_durable() && self.wal.failure().is_none() {
+            self.env.sleep(INTERVAL).await;
+            if let Err(error) = self.renew_log().await {
+                tracing::warn!(%error, "the oldest records of the log could not be written anew");
+            }
+        }
+    }
+
+    /// Writes the older ones of the needed records anew, behind all others, if they are a small part of a log that is half full.
+    async fn renew_log(self: &Arc<Self>) -> Result<(), StorageError> {
+        let (used, needed, middle) = {
+            let outstanding = self.outstanding.lock();
+            let used = self.log_used(&outstanding);
+            let needed = (outstanding.len(), self.l1.dirty_bytes() as u64);
+            let middle = self.wal.bounds().1.saturating_sub(used.0 / 2);
+            (
+                self.log_room.share(used),
+                self.log_room.share(needed),
+                middle,
+            )
+        };
+        if used < RENEW_ABOVE || needed > used * RENEW_SHARE_MAX {
+            return Ok(());
+        }
+        let mut old = self.l1.logged_below(middle).into_iter().peekable();
+        while old.peek().is_some() {
+            let mut bytes = 0;
+            let some = std::iter::from_fn(|| {
+                let fits = bytes < RENEW_BYTES;
+                let next = old.next_if(|_| fits)?;
+                bytes += L1::weight_of(&next.0);
+                Some(next)
+            });
+            let (core, some) = (self.clone(), some.collect());
+            // Once the records are in the log they must be known, also when the engine stops.
+            let renewed = self.to_the_end("renew", async move { core.renew(some).await });
+            renewed.await.unwrap_or_else(|| Err(Self::ended("renew")))?;
+        }
+        Ok(())
+    }
+
+    async fn renew(&self, old: Vec<(Stored, WalPos)>) -> Result<(), StorageError> {
+        let records = old.iter().map(|(stored, _)| stored.clone());
+        let first = self.wal.append(records.collect()).await?;
+        {
+            let mut outstanding = self.outstanding.lock();
+            for (new, (stored, _)) in (first..).zip(&old) {
+                outstanding.appended(new, L1::weight_of(stored));
+            }
+        }
+        let free = (first..)
+            .zip(old)
+            .map(|(new, (stored, old))| self.l1.renew(stored.key(), stored.stamp(), old, new));
+        self.release_positions(free);
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! A log in memory that knows how much it ever held.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use sync_engine::Stored;
+use sync_engine::l1::L1;
+use sync_engine::wal::{Wal, WalError, WalPos};
+
+/// Counts records as L1 counts them.
+#[derive(Default)]
+pub struct MeteredLog {
+    state: Mutex<State>,
+    /// The most bytes it held at one time.
+    pub highest: AtomicUsize,
+}
+
+#[derive(Default)]
+struct State {
+    records: BTreeMap<WalPos, Stored>,
+    bytes: usize,
+    floor: WalPos,
+    next: WalPos,
+}
+
+#[async_trait]
+impl Wal for MeteredLog {
+    async fn append(&self, records: Vec<Stored>) -> Result<WalPos, WalError> {
+        let mut state = self.state.lock();
+        let first = state.next;
+        for record in records {
+            let at = state.next;
+            state.bytes += L1::weight_of(&record);
+            state.records.insert(at, record);
+            state.next += 1;
+        }
+        self.highest.fetch_max(state.bytes, Ordering::SeqCst);
+        Ok(first)
+    }
+    fn free_below(&self, pos: WalPos) {
+        let mut state = self.state.lock();
+        let kept = state.records.split_off(&pos);
+        let freed = std::mem::replace(&mut state.records, kept);
+        state.bytes -= freed.values().map(L1::weight_of).sum::<usize>();
+        state.floor = state.floor.max(pos);
+    }
+    async fn read_from(
+        &self,
+        pos: WalPos,
+        limit: usize,
+    ) -> Result<Vec<(WalPos, Stored)>, WalError> {
+        let state = self.state.lock();
+        let found = state.records.range(pos..).take(limit);
+        Ok(found.map(|(at, record)| (*at, record.clone())).collect())
+    }
+    fn bounds(&self) -> (WalPos, WalPos) {
+        let state = self.state.lock();
+        (state.floor, state.next)
+    }
+    fn is_durable(&self) -> bool {
+        true
+    }
+    async fn close(&self) -> Result<(), WalError> {
+        Ok(())
+    }
+}
