@@ -48,7 +48,7 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         what: "a log position is kept until the archive has it",
-        file: "sync-engine/src/engine/core.rs",
+        file: "sync-engine/src/engine/log_room.rs",
         find: "            self.wal.free_below(floor);",
         replace: "            self.wal.free_below(floor.max(self.wal.bounds().1));",
     },
@@ -71,6 +71,12 @@ const MUTANTS: &[Mutant] = &[
         replace: "Clock::new(found.identity.origin(), Default::default())",
     },
     Mutant {
+        what: "the log remembers the clock for a start without the archive",
+        file: "sync-engine/src/engine/replay.rs",
+        find: "            self.clock.observe(HlcTime::from_ms(bound));",
+        replace: "            let _ = bound;",
+    },
+    Mutant {
         what: "a new storage stamps under a new origin",
         file: "sync-engine/src/engine/identity.rs",
         find: "                incarnation: random | 1,\n                fingerprint,",
@@ -85,8 +91,8 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         what: "what was already stored by a commit of unknown outcome reaches L1",
         file: "sync-engine/src/engine/apply.rs",
-        find: "            .filter(|(_, d)| **d != Decision::Keep)\n            .map(|(write, d)| (write.stored, *d));",
-        replace: "            .filter(|(_, d)| **d == Decision::Take)\n            .map(|(write, d)| (write.stored, *d));",
+        find: "            if let Some(decision) = fate.taken() {",
+        replace: "            if let Some(decision) = fate.taken().filter(|d| *d == Decision::Take) {",
     },
     Mutant {
         what: "what is not stored yet counts among the leaves that are known",
