@@ -115,7 +115,7 @@ pub struct Script {
 impl Script {
     /// The script of this seed.
     pub fn of(seed: u64) -> Self {
-        let mut rng = fastrand::Rng::with_seed(seed ^ 0x5c91_b7);
+        let mut rng = fastrand::Rng::with_seed(seed ^ 0x005c_91b7);
         let nodes = rng.usize(2..=5);
         let kinds = (0..nodes)
             .map(|_| Kind {
