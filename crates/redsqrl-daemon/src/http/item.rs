@@ -149,11 +149,12 @@ fn said_binary(headers: &HeaderMap) -> bool {
         .is_some_and(|kind| kind.as_bytes().starts_with(b"application/octet-stream"))
 }
 
-/// DELETE: 204, or 404 when there was nothing.
-pub(super) async fn remove(State(face): Shared, uri: Uri) -> Result<StatusCode, Refusal> {
+/// DELETE: 204 with the delete's stamp, or 404 when there was nothing.
+pub(super) async fn remove(State(face): Shared, uri: Uri) -> Result<Response, Refusal> {
     let id = name::of(&uri).map_err(Refusal::invalid)?;
-    match face.engine.delete(&id).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Refusal::absent()),
-    }
+    let stamp = face.engine.delete_stamped(&id).await?;
+    let stamp = stamp.ok_or_else(Refusal::absent)?;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    put_text(response.headers_mut(), STAMP, &stamp.to_string());
+    Ok(response)
 }

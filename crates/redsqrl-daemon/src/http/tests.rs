@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use sync_engine::{SyncEngine, SyncEngineConfig};
+use sync_engine::{Stamp, SyncEngine, SyncEngineConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -62,6 +62,11 @@ impl Answer {
             let (found, value) = line.split_once(": ")?;
             found.eq_ignore_ascii_case(name).then_some(value)
         })
+    }
+
+    fn stamp(&self) -> Option<Stamp> {
+        self.header("x-redsqrl-stamp")
+            .map(|text| text.parse().unwrap())
     }
 
     fn text(&self) -> &str {
@@ -156,14 +161,11 @@ async fn an_item_has_a_life() {
         stand.ask("GET", "/v1/items/a.b", &tag, b"").await.status,
         304
     );
-    assert_eq!(
-        stand.ask("DELETE", "/v1/items/a.b", "", b"").await.status,
-        204
-    );
-    assert_eq!(
-        stand.ask("DELETE", "/v1/items/a.b", "", b"").await.status,
-        404
-    );
+    let deleted = stand.ask("DELETE", "/v1/items/a.b", "", b"").await;
+    assert_eq!((deleted.status, deleted.body.len()), (204, 0));
+    assert!(deleted.stamp().unwrap() > put.stamp().unwrap());
+    let again = stand.ask("DELETE", "/v1/items/a.b", "", b"").await;
+    assert_eq!((again.status, again.stamp()), (404, None));
     assert_eq!(stand.get("/v1/items/a.b").await.json()["kind"], "absent");
     let binary = stand
         .ask(
