@@ -89,3 +89,17 @@ fn no_password_in_debug() {
         assert!(!format!("{error:?}").contains("sesame"), "{line}");
     }
 }
+
+#[test]
+fn i8_a_name_that_is_kept_is_short() {
+    for before in [
+        "client setname",
+        "client setinfo lib-ver",
+        "hello 3 setname",
+    ] {
+        let named = |bytes| decode(command(&format!("{before} {}", "n".repeat(bytes))));
+        assert!(named(256).is_ok(), "{before}");
+        let refused = named(257).expect_err(before).to_string();
+        assert!(refused.contains("at most 256 bytes"), "{refused}");
+    }
+}
