@@ -72,7 +72,7 @@ pub mod engine;
 
 pub use config::{BackendUrl, ConfigError, SyncEngineConfig};
 pub use engine::{
-    Applied, BatchResult, EngineBuilder, HealthCheck, ItemStatus, MerkleNode, Relay,
+    Applied, BatchResult, EngineBuilder, HealthCheck, ItemStatus, MerkleNode, Relay, ScanPage,
     ShutdownReport, SyncEngine, TierHealth, Verification,
 };
 pub use error::{ErrorKind, InvalidItem, StorageError, Tier};

@@ -8,14 +8,17 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
-/// A stream of which no write waits for longer than its patience.
+use crate::pace::Pace;
+
+/// A stream of which no write waits for longer than its patience, and whose client keeps up a [`Pace`].
 pub(super) struct Patient {
     stream: TcpStream,
     patience: Duration,
-    /// Runs while a write waits.
-    waiting: Option<Pin<Box<Sleep>>>,
+    /// Runs while a write waits, since when.
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+    pace: Pace,
 }
 
 impl Patient {
@@ -24,22 +27,27 @@ impl Patient {
             stream,
             patience,
             waiting: None,
+            pace: Pace::new(patience),
         }
     }
 
-    fn judge<T>(
+    fn judge(
         &mut self,
         context: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.waiting = None;
-            return written;
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = written {
+            let waited = self.waiting.take().map(|(since, _)| since.elapsed());
+            let bytes = *written.as_ref().unwrap_or(&0);
+            return match self.pace.keeps_up(waited.unwrap_or_default(), bytes) {
+                true => Poll::Ready(written),
+                false => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            };
         }
         let patience = self.patience;
-        let waiting = self
+        let (_, waiting) = self
             .waiting
-            .get_or_insert_with(|| Box::pin(sleep(patience)));
+            .get_or_insert_with(|| (Instant::now(), Box::pin(sleep(patience))));
         match waiting.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,

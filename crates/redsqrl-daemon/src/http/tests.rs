@@ -37,6 +37,7 @@ async fn stand_with(config: SyncEngineConfig) -> Stand {
         engine.clone(),
         sync_engine::cdc::keys::SpecialKeys::new(prefix.as_deref()),
         max_body,
+        Arc::default(),
         crate::telemetry::metrics(),
         peers,
     ));
@@ -57,6 +58,21 @@ struct Answer {
 }
 
 impl Answer {
+    async fn read(mut stream: TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        let end = bytes
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .expect("a whole head");
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        Answer {
+            status: head[9..12].parse().unwrap(),
+            head,
+            body: bytes.split_off(end + 4),
+        }
+    }
+
     fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (found, value) = line.split_once(": ")?;
@@ -82,18 +98,7 @@ impl Stand {
     async fn raw(&self, request: &[u8]) -> Answer {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(request).await.unwrap();
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).await.unwrap();
-        let end = bytes
-            .windows(4)
-            .position(|four| four == b"\r\n\r\n")
-            .expect("a whole head");
-        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-        Answer {
-            status: head[9..12].parse().unwrap(),
-            head,
-            body: bytes[end + 4..].to_vec(),
-        }
+        Answer::read(stream).await
     }
 
     async fn ask(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {

@@ -62,6 +62,7 @@ pub use close::ShutdownReport;
 pub use health::{HealthCheck, TierHealth};
 pub use read::ItemStatus;
 pub use roots::{MerkleNode, Verification};
+pub use scan::ScanPage;
 pub use write::BatchResult;
 
 use self::builder::Parts;

@@ -42,6 +42,20 @@ impl SyncEngine {
         }
     }
 
+    /// What L1 alone can tell of this key, without asking another tier: `Some(None)` is a certain "not there", `None` is
+    /// "the tiers below have to be asked".
+    ///
+    /// # Errors
+    /// `Closed` when the engine is not running.
+    pub fn get_resident(&self, id: &str) -> Result<Option<Option<SyncItem>>, StorageError> {
+        let core = self.core("get")?;
+        // Counted as a look-up only where it is one: the caller goes on with `get` otherwise.
+        match core.l1.peek(id) {
+            Some(_) => Ok(core.resident(id)),
+            None => Ok(None),
+        }
+    }
+
     /// As [`SyncEngine::get`], and checks the content against its hash.
     ///
     /// # Errors

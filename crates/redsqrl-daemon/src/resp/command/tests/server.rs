@@ -1,6 +1,5 @@
-use bytes::BytesMut;
-
 use super::*;
+use crate::resp::pieces::Pieces;
 use crate::resp::{Proto, Reply};
 
 /// Each line and the reply of a Redis 7.0 to it.
@@ -66,7 +65,7 @@ fn the_table_is_told() {
         let Request::Command(query) = ok(line) else {
             panic!("{line}");
         };
-        let mut out = BytesMut::new();
+        let mut out = Pieces::default();
         describe::answer(&mut Reply::new(&mut out, Proto::Resp2), &query);
         String::from_utf8(out.to_vec()).unwrap()
     };
