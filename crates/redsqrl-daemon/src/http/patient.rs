@@ -101,7 +101,7 @@ impl AsyncWrite for Patient {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     const PATIENCE: Duration = Duration::from_millis(300);
 
@@ -126,5 +126,31 @@ mod tests {
         };
         let (written, _client) = tokio::join!(served.write_all(&much), reading);
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+    #[tokio::test]
+    async fn i8_a_client_that_takes_next_to_nothing_is_given_up() {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        // Whatever the system buffers, each few bytes are waited for.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_send_buffer_size(4096).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let client = socket.connect(listener.local_addr().unwrap());
+        let mut client = client.await.unwrap();
+        let (served, _) = listener.accept().await.unwrap();
+        let mut served = Patient::new(served, PATIENCE);
+        let sipping = tokio::spawn(async move {
+            // 10 KiB a second.
+            let mut sip = [0; 1024];
+            while client.read_exact(&mut sip).await.is_ok() {
+                tokio::time::sleep(PATIENCE / 10).await;
+            }
+        });
+        let written = tokio::time::timeout(20 * PATIENCE, served.write_all(&[0; 1 << 20]));
+        let given_up = written.await.expect("an end in time").unwrap_err();
+        assert_eq!(given_up.kind(), io::ErrorKind::TimedOut);
+        sipping.abort();
     }
 }

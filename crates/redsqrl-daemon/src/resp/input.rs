@@ -1,11 +1,10 @@
 //! The reading side of a connection.
 
 use std::io;
-use std::mem::size_of;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use sync_engine::env::timeout;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::tcp::OwnedReadHalf;
@@ -24,6 +23,9 @@ const READ_BYTES_MAX: usize = 128 * 1024;
 
 /// While a client waits in XREAD, so many bytes of its next commands are taken in.
 const READ_AHEAD_BYTES: usize = 64 * 1024;
+
+/// What an argument may take beside its bytes while its command is carried out: two of them become an item.
+const ARG_BYTES: usize = 256;
 
 /// So much of a request that was refused is read all the same…
 const DRAIN_BYTES_MAX: usize = 64 << 20;
@@ -63,10 +65,15 @@ impl Input {
         self.allocated
     }
 
+    /// Whether the requests that are here take room among all requests.
+    pub(super) fn takes_room(&self) -> bool {
+        self.room.is_some()
+    }
+
     /// How long the client may send nothing, if it keeps others from sending.
     pub(super) fn patience(&self) -> Option<Duration> {
         let stall_max = self.shared.limits().stall_max;
-        self.room.is_some().then_some(stall_max)
+        self.takes_room().then_some(stall_max)
     }
 
     /// Takes out the whole commands that are there; with `one` at most one. How many these are.
@@ -92,8 +99,8 @@ impl Input {
     /// There is none.
     pub(super) async fn hold(&mut self, commands: &[Command]) -> Result<(), NoRoom> {
         let args: usize = commands.iter().map(|command| command.args.len()).sum();
-        let handles = args.saturating_mul(size_of::<Bytes>());
-        self.take(self.allocated.saturating_add(handles)).await
+        let beside = args.saturating_mul(ARG_BYTES);
+        self.take(self.allocated.saturating_add(beside)).await
     }
 
     /// Notes that the commands are gone: what came behind them does not keep their buffer.
@@ -133,7 +140,7 @@ impl Input {
         let read = self.socket.read_buf(&mut self.buf).await?;
         self.shared.stats.bytes_in.add(read);
         let waited = self.shared.env().monotonic().saturating_sub(since);
-        if self.room.is_some() && !self.pace.keeps_up(waited, read) {
+        if self.takes_room() && !self.pace.keeps_up(waited, read) {
             let why = "the client sends next to nothing";
             return Err(io::Error::new(io::ErrorKind::TimedOut, why));
         }

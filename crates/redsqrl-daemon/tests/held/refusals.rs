@@ -1,5 +1,7 @@
 //! Clients for whom there is no room.
 
+use redsqrl_daemon::resp::RespServer;
+use tokio::net::TcpSocket;
 use tokio::time::timeout;
 
 use super::*;
@@ -7,6 +9,11 @@ use super::*;
 /// A client that asked for everything and reads nothing holds all the room there is for replies.
 pub async fn hog(node: &Node) -> Wire {
     let mut hog = Wire::to(node).await;
+    take_all_room(node, &mut hog).await;
+    hog
+}
+
+async fn take_all_room(node: &Node, hog: &mut Wire) {
     let mut words: Vec<String> = (0..ITEMS).map(key).collect();
     words.insert(0, "MGET".into());
     hog.ask(&words).await;
@@ -16,7 +23,6 @@ pub async fn hog(node: &Node) -> Wire {
         }
     };
     timeout(PATIENCE, full).await.expect("the room is taken");
-    hog
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -86,8 +92,17 @@ async fn i8_who_takes_nothing_or_next_to_nothing_is_cut_off() {
         ..ServerLimits::default()
     };
     let node = filled_within(limits, server).await;
+    // Whatever the system buffers, the node waits for each few bytes.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_send_buffer_size(4096).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(8).unwrap();
+    let narrow = RespServer::start(listener, node.shared.clone()).unwrap();
     for trickle in [false, true] {
-        let mut hog = hog(&node).await;
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut hog = Wire::over(socket.connect(narrow.addr()).await.unwrap());
+        take_all_room(&node, &mut hog).await;
         let holding = tokio::spawn(async move {
             match trickle {
                 true => hog.sip().await,
@@ -100,5 +115,6 @@ async fn i8_who_takes_nothing_or_next_to_nothing_is_cut_off() {
         wire.content(3, ITEM).await;
         holding.abort();
     }
+    narrow.stop(PATIENCE).await.unwrap();
     node.stop().await;
 }

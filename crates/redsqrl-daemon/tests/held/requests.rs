@@ -88,7 +88,7 @@ async fn i8_short_arguments_count_by_what_they_take() {
     let _turn = TURN.lock().await;
     const ARGS: usize = 500_000;
     let limits = BudgetLimits {
-        requests: 64 * MIB,
+        requests: 256 * MIB,
         ..LIMITS
     };
     let node = node(limits, ServerLimits::default()).await;
@@ -102,8 +102,26 @@ async fn i8_short_arguments_count_by_what_they_take() {
     assert!(node.budget.requests.held_bytes() > ARGS * 7 + index);
     wire.send(b"$1\r\na\r\n").await;
     assert_eq!(wire.line().await, ":0");
-    // And a handle for each when they are carried out.
-    assert!(node.budget.requests.most_held_bytes() > ARGS * 7 + ARGS * 32);
+    // And what may become of each when they are carried out.
+    assert!(node.budget.requests.most_held_bytes() > ARGS * 7 + ARGS * 256);
+    assert_eq!(node.budget.requests.held_bytes(), 0);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn i8_a_long_request_does_not_wait_for_ever() {
+    let _turn = TURN.lock().await;
+    let node = node(LIMITS, ServerLimits::default()).await;
+    let mut wire = Wire::to(&node).await;
+    let mut words = vec!["XREAD", "BLOCK", "0", "STREAMS"];
+    words.extend(["__local__:cdc"; 1000]);
+    words.extend(["$"; 1000]);
+    wire.ask(&words).await;
+    let refused = wire.line().await;
+    assert!(
+        refused.starts_with("-ERR this request is too long to wait"),
+        "{refused}"
+    );
     assert_eq!(node.budget.requests.held_bytes(), 0);
     node.stop().await;
 }

@@ -42,7 +42,11 @@ pub struct Wire(BufReader<TcpStream>);
 
 impl Wire {
     pub async fn to(node: &Node) -> Self {
-        Wire(BufReader::new(node.socket().await))
+        Wire::over(node.socket().await)
+    }
+
+    pub fn over(socket: TcpStream) -> Self {
+        Wire(BufReader::new(socket))
     }
 
     pub async fn ask<A: AsRef<[u8]>>(&mut self, args: &[A]) {
@@ -118,9 +122,10 @@ impl Wire {
         id
     }
 
-    /// Takes a byte every moment, and no more than a few from the system; until the node has enough of it.
+    /// Takes some 10 KiB a second, until the node has enough of it.
     pub async fn sip(&mut self) {
-        while self.0.get_mut().read_u8().await.is_ok() {
+        let mut sip = [0; 1024];
+        while self.0.get_mut().read_exact(&mut sip).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }

@@ -49,11 +49,8 @@ impl SyncEngine {
     /// `Closed` when the engine is not running.
     pub fn get_resident(&self, id: &str) -> Result<Option<Option<SyncItem>>, StorageError> {
         let core = self.core("get")?;
-        // Counted as a look-up only where it is one: the caller goes on with `get` otherwise.
-        match core.l1.peek(id) {
-            Some(_) => Ok(core.resident(id)),
-            None => Ok(None),
-        }
+        let found = core.l1.get_present(id, core.now_ms());
+        Ok(found.map(|entry| core.hit(&entry)))
     }
 
     /// As [`SyncEngine::get`], and checks the content against its hash.

@@ -38,7 +38,7 @@ use sync_engine::{Key, SyncItem};
 pub(super) use group::{Group, Groups};
 pub(super) use session::Session;
 
-use super::command::{ReplyMode, XRead};
+use super::command::{ClientCommand, ReplyMode, XRead};
 use super::output::Output;
 use super::shared::RespShared;
 use super::{Reply, Request};
@@ -143,6 +143,7 @@ impl Executor<'_> {
             Request::XDel { key, ids } => self.xdel(&key, &ids).await,
             Request::XTrim { key, trim } => self.xtrim(&key, trim).await,
             Request::XInfoStream(key) => self.xinfo(&key).await,
+            Request::Client(ClientCommand::List) => self.client_list().await,
             Request::Ping(text) => {
                 match text {
                     Some(text) => self.reply().value(&text),
