@@ -39,7 +39,13 @@ async fn measure() -> Outcome {
         let engine = Arc::new(SyncEngine::new(config, live));
         engine.start().await?;
         let settings = RespSettings::default();
-        let shared = RespShared::new(engine.clone(), SpecialKeys::new(None), None, settings);
+        let shared = RespShared::new(
+            engine.clone(),
+            SpecialKeys::new(None),
+            None,
+            Arc::default(),
+            settings,
+        );
         let server = RespServer::bind("127.0.0.1:0".parse()?, Arc::new(shared))?;
         for pipeline in ["1", "16"] {
             benchmark(&format!("redsqrl, {name}"), server.addr().port(), pipeline).await?;

@@ -12,6 +12,18 @@ pub mod config;
 /// Items in files, one a line.
 pub mod ndjson;
 
+/// Bounds on what clients make the node hold.
+pub mod limits;
+
+/// Room that clients share.
+pub mod budget;
+
+/// How slow a client may be.
+pub mod pace;
+
+/// Reading items within the budget.
+pub mod reader;
+
 /// The HTTP face.
 pub mod http;
 

@@ -6,9 +6,10 @@
 use std::borrow::Cow;
 
 use base64::Engine as _;
+use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 /// Content as it stands in a line.
@@ -18,8 +19,8 @@ pub enum Content<'a> {
     #[serde(rename = "content")]
     Json(&'a RawValue),
     /// Anything else.
-    #[serde(rename = "content_base64")]
-    Base64(String),
+    #[serde(rename = "content_base64", serialize_with = "base64")]
+    Base64(&'a [u8]),
 }
 
 impl<'a> Content<'a> {
@@ -34,9 +35,14 @@ impl<'a> Content<'a> {
         });
         match exact {
             Some(raw) => Self::Json(raw),
-            None => Self::Base64(STANDARD.encode(content)),
+            None => Self::Base64(content),
         }
     }
+}
+
+/// Written as it is made: the text is longer than the content, and is not needed in one piece.
+fn base64<S: Serializer>(content: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&Base64Display::new(content, &STANDARD))
 }
 
 /// Writes one line, its end included.

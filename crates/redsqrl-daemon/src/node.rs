@@ -32,8 +32,10 @@ pub use error::NodeError;
 
 use self::directory::Directory;
 use self::ports::Ports;
+use crate::budget::Budget;
 use crate::config::NodeConfig;
 use crate::http::{Face, HttpServer};
+use crate::limits::BudgetLimits;
 use crate::resp::mailbox::StreamMailbox;
 use crate::resp::{RespServer, RespShared};
 use crate::telemetry;
@@ -172,7 +174,9 @@ impl Stored {
         let engine = self.engine;
         let keys = SpecialKeys::new(config.engine.redis_prefix.as_deref());
         let resp = settings::resp(&config);
-        let shared = RespShared::new(engine.clone(), keys, self.changes, resp);
+        let budget = BudgetLimits::for_payload(config.engine.max_payload_bytes);
+        let budget = Arc::new(Budget::new(budget));
+        let shared = RespShared::new(engine.clone(), keys, self.changes, budget.clone(), resp);
         let shared = Arc::new(shared);
         let (replication_settings, settings) = watch::channel(config.replication.clone());
         let replication = replication(&config, settings, &engine, &shared);
@@ -183,6 +187,7 @@ impl Stored {
             engine.clone(),
             keys,
             config.max_body(),
+            budget,
             metrics.clone(),
             view,
         );

@@ -73,7 +73,7 @@ pub mod engine;
 pub use config::{BackendUrl, ConfigError, SyncEngineConfig};
 pub use engine::{
     Applied, BatchResult, EngineBuilder, HealthCheck, ItemStatus, MerkleNode, RefusedRow, Relay,
-    ShutdownReport, SyncEngine, TierHealth, Verification,
+    ScanPage, ShutdownReport, SyncEngine, TierHealth, Verification,
 };
 pub use error::{ErrorKind, InvalidItem, StorageError, Tier};
 pub use ingest::pressure::BackpressureLevel;

@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use bytes::Bytes;
 use clap::Args;
 use indicatif::{HumanCount, ProgressBar};
 
 use super::files::Lines;
-use super::remote::{Remote, URL_DEFAULT};
+use super::remote::{Item, Remote, URL_DEFAULT};
 use super::{Failure, say};
 use crate::ndjson;
 
@@ -34,7 +33,7 @@ pub struct Import {
     pub skip_bad: bool,
 }
 
-type Batch = Vec<(String, Bytes)>;
+type Batch = Vec<Item>;
 
 impl Import {
     pub(super) fn run(self) -> Result<(), Failure> {

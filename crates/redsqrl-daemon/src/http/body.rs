@@ -1,5 +1,6 @@
 //! Reading bodies: bounded in size, in time, and all of them together in memory.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -7,16 +8,10 @@ use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use super::error::Refusal;
-
-/// Bytes of all bodies that are being read or stored, at most. At least two of the longest ones fit.
-const TOTAL_BYTES: usize = 256 << 20;
-
-/// The unit in which the total is counted.
-const GRAIN: usize = 1 << 10;
+use crate::budget::{Budget, Held};
 
 /// How long a client may send nothing.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -24,42 +19,38 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// How long a body may take altogether.
 const BODY_TIME_MAX: Duration = Duration::from_secs(600);
 
-/// How long a body waits for room among the others.
-const ROOM_PATIENCE: Duration = Duration::from_secs(5);
-
 /// How much of a refused body is read all the same, so that the client, who may still be sending, gets to the answer.
 const DRAIN_BYTES_MAX: usize = 64 << 20;
 
 /// … and for how long.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Room for bodies.
-pub(super) struct BodyBudget {
+/// Reads bodies, within the room for requests.
+pub(super) struct Bodies {
     max: AtomicUsize,
-    room: Semaphore,
+    budget: Arc<Budget>,
 }
 
 /// A body, and the room it takes until this is dropped.
-pub(super) struct Read<'a> {
+pub(super) struct Read {
     pub(super) content: Bytes,
-    _room: Option<SemaphorePermit<'a>>,
+    _room: Option<Held>,
 }
 
-impl BodyBudget {
-    pub(super) fn new(max: usize) -> Self {
+impl Bodies {
+    pub(super) fn new(max: usize, budget: Arc<Budget>) -> Self {
         Self {
             max: AtomicUsize::new(max),
-            room: Semaphore::new(TOTAL_BYTES.max(max.saturating_mul(2)).div_ceil(GRAIN)),
+            budget,
         }
     }
 
     pub(super) fn set_max(&self, bytes: usize) {
-        // The room was made for the first limit; a longer body than all of it could never be read.
         self.max.store(bytes, Ordering::Relaxed);
     }
 
     /// The whole body.
-    pub(super) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Read<'_>, Refusal> {
+    pub(super) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Read, Refusal> {
         let max = self.max.load(Ordering::Relaxed);
         let announced = headers.get(header::CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -70,13 +61,14 @@ impl BodyBudget {
             }
             return Err(Refusal::too_large(max));
         }
-        self.collect(body, max).await
+        let announced = announced.map_or(0, |length| usize::try_from(length).unwrap_or(max));
+        self.collect(body, announced, max).await
     }
 
-    async fn collect(&self, body: Body, max: usize) -> Result<Read<'_>, Refusal> {
+    async fn collect(&self, body: Body, announced: usize, max: usize) -> Result<Read, Refusal> {
         let deadline = Instant::now() + BODY_TIME_MAX;
         let mut frames = body.into_data_stream();
-        let (mut content, mut room) = (Parts::Empty, None::<SemaphorePermit<'_>>);
+        let (mut content, mut room) = (Parts::Empty, None::<Held>);
         loop {
             let frame = timeout(SILENCE_MAX.min(deadline - Instant::now()), frames.next());
             let frame = frame
@@ -89,27 +81,21 @@ impl BodyBudget {
                 drain(Body::from_stream(frames)).await;
                 return Err(Refusal::too_large(max));
             }
-            let more = self.take(frame.len()).await?;
-            match &mut room {
-                Some(room) => room.merge(more),
-                None => room = Some(more),
+            let needed = content.len() + frame.len();
+            let held = room.as_ref().map_or(0, Held::bytes);
+            if needed > held {
+                let more = self.budget.requests.take(needed - held).await?;
+                match &mut room {
+                    Some(room) => room.add(more),
+                    None => room = Some(more),
+                }
             }
-            content = content.and(frame);
+            content = content.and(frame, announced);
         }
         Ok(Read {
             content: content.whole(),
             _room: room,
         })
-    }
-
-    async fn take(&self, bytes: usize) -> Result<SemaphorePermit<'_>, Refusal> {
-        let grains = u32::try_from(bytes.div_ceil(GRAIN)).unwrap_or(u32::MAX);
-        match timeout(ROOM_PATIENCE, self.room.acquire_many(grains)).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => Err(Refusal::busy(
-                "too many bytes are being sent at once; slow down and retry",
-            )),
-        }
     }
 }
 
@@ -129,10 +115,16 @@ impl Parts {
         }
     }
 
-    fn and(self, frame: Bytes) -> Self {
+    /// One frame more. Room for all that was announced is made at once: growing bit by bit, it would be copied again and
+    /// again, and take twice the bytes.
+    fn and(self, frame: Bytes, announced: usize) -> Self {
         let mut all = match self {
             Self::Empty => return Self::One(frame),
-            Self::One(first) => BytesMut::from(&first[..]),
+            Self::One(first) => {
+                let mut all = BytesMut::with_capacity(announced.max(first.len() + frame.len()));
+                all.extend_from_slice(&first);
+                all
+            }
             Self::Many(all) => all,
         };
         all.extend_from_slice(&frame);

@@ -5,6 +5,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sync_engine::{BackpressureLevel, ErrorKind, InvalidItem, StorageError};
 
+use crate::budget::NoRoom;
+use crate::reader::ReadError;
+
 /// An answer that says no, and why: `{"error": "…", "kind": "…"}`.
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -41,10 +44,22 @@ impl Refusal {
         let error = format!("the body is longer than the limit of {limit} bytes");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid", error)
     }
+}
 
-    /// Too much is going on at once.
-    pub(super) fn busy(error: &str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", error.into())
+/// Too much is going on at once.
+impl From<NoRoom> for Refusal {
+    fn from(error: NoRoom) -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(status, "overloaded", error.to_string())
+    }
+}
+
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Storage(error) => error.into(),
+            ReadError::NoRoom(error) => error.into(),
+        }
     }
 }
 
@@ -126,7 +141,11 @@ mod tests {
             }),
             413
         );
-        let busy = Refusal::busy("x").into_response();
+        let closed = StorageError::Closed {
+            state: sync_engine::EngineState::Stopped,
+            op: "get",
+        };
+        let busy = Refusal::from(closed).into_response();
         assert_eq!(busy.headers()[header::RETRY_AFTER], "1");
     }
 }

@@ -80,6 +80,7 @@ pub(super) async fn ready(State(face): Shared) -> impl IntoResponse {
 /// The text format of Prometheus.
 pub(super) async fn metrics(State(face): Shared) -> impl IntoResponse {
     face.engine.update_gauge_metrics();
+    face.budget.update_gauges();
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], face.metrics.render())
 }

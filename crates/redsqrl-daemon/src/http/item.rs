@@ -29,7 +29,8 @@ pub(super) async fn read(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let id = name::of(&uri).map_err(Refusal::invalid)?;
-    let item = face.engine.get(&id).await?.ok_or_else(Refusal::absent)?;
+    let found = face.reader.portion(&[id.as_bytes()]).await?;
+    let item = found.first().ok_or_else(Refusal::absent)?.clone();
     let tag = format!("\"{}\"", item.content_hash);
     let asked = headers
         .get(header::IF_NONE_MATCH)
@@ -41,7 +42,11 @@ pub(super) async fn read(
         ContentType::Json => "application/json",
         ContentType::Binary => "application/octet-stream",
     };
-    let mut response = Body::from(item.content.clone()).into_response();
+    let content = match found.room {
+        Some(room) => room.keep(item.content.clone()),
+        None => item.content.clone(),
+    };
+    let mut response = Body::from(content).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     // Content is the caller's: no browser shall take it for a page.
@@ -149,11 +154,13 @@ fn said_binary(headers: &HeaderMap) -> bool {
         .is_some_and(|kind| kind.as_bytes().starts_with(b"application/octet-stream"))
 }
 
-/// DELETE: 204, or 404 when there was nothing.
-pub(super) async fn remove(State(face): Shared, uri: Uri) -> Result<StatusCode, Refusal> {
+/// DELETE: 204 with the delete's stamp, or 404 when there was nothing.
+pub(super) async fn remove(State(face): Shared, uri: Uri) -> Result<Response, Refusal> {
     let id = name::of(&uri).map_err(Refusal::invalid)?;
-    match face.engine.delete(&id).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Refusal::absent()),
-    }
+    let (_, _room) = face.reader.room_for(&[&id]).await?;
+    let stamp = face.engine.delete_stamped(&id).await?;
+    let stamp = stamp.ok_or_else(Refusal::absent)?;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    put_text(response.headers_mut(), STAMP, &stamp.to_string());
+    Ok(response)
 }

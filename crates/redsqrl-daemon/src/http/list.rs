@@ -1,7 +1,5 @@
 //! Many items: `/v1/items`.
 
-use std::time::Duration;
-
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -9,8 +7,9 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use sync_engine::SyncItem;
 
-use super::Shared;
 use super::error::Refusal;
+use super::{Face, Shared};
+use crate::budget::Held;
 use crate::ndjson::Content;
 
 /// The id behind which the next page begins, percent-encoded; only when there may be one.
@@ -20,14 +19,8 @@ const NEXT: HeaderName = HeaderName::from_static("x-redsqrl-next");
 const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: usize = 1000;
 
-/// Items asked of the engine at once: few, because each may be as large as a payload can be.
-const PORTION: usize = 32;
-
 /// A page ends, with at least one item, when it has this many bytes.
 const PAGE_BYTES_MAX: usize = 8 << 20;
-
-/// How long a listing waits for others to end.
-const TURN_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -106,30 +99,42 @@ pub(super) async fn list(
             question.limit
         )));
     }
-    let turn = tokio::time::timeout(TURN_PATIENCE, face.listings.acquire()).await;
-    let Ok(Ok(_turn)) = turn else {
-        return Err(Refusal::busy("too many listings at once; retry later"));
-    };
+    let mut room = face
+        .budget
+        .replies
+        .take(most_bytes(&face, &question))
+        .await?;
     let mut page = Page::new(question.format.unwrap_or_else(|| wanted(&headers)));
     let mut after = question.after.clone();
     while page.items < question.limit && page.body.len() < PAGE_BYTES_MAX {
-        let portion = PORTION.min(question.limit - page.items);
-        let items = face
-            .engine
-            .scan_prefix_after(&question.prefix, after.as_deref(), portion)
-            .await?;
-        for item in &items {
+        let left = question.limit - page.items;
+        let asked = face.reader.page(&question.prefix, after.as_deref(), left);
+        let (found, _room) = asked.await?;
+        let mut items = found.items.iter();
+        for item in items.by_ref() {
             page.push(&Line::of(item, question.content))?;
             after = Some(item.object_id.as_str().into());
             if page.body.len() >= PAGE_BYTES_MAX {
                 break;
             }
         }
-        if items.len() < portion {
-            return Ok(page.response(None));
+        if items.len() == 0 && found.next.is_none() {
+            after = None;
+            break;
         }
     }
-    Ok(page.response(after.as_deref()))
+    room.shrink_to(page.body.capacity());
+    Ok(page.response(after.as_deref(), room))
+}
+
+/// What a page takes at the most while it is made: its body, which is copied when it grows. An item in base64 is a third
+/// longer.
+fn most_bytes(face: &Face, question: &Question) -> usize {
+    let item = match question.content {
+        true => face.reader.item_bytes_max(),
+        false => 0,
+    };
+    (2 * PAGE_BYTES_MAX).saturating_add(item.saturating_mul(3))
 }
 
 fn wanted(headers: &HeaderMap) -> Format {
@@ -171,7 +176,8 @@ impl Page {
         Ok(())
     }
 
-    fn response(mut self, next: Option<&str>) -> Response {
+    /// The page, which takes this room until it is sent; `next`: behind which id the next one begins.
+    fn response(mut self, next: Option<&str>, room: Held) -> Response {
         let kind = match self.format {
             Format::Ndjson => "application/x-ndjson",
             Format::Json => {
@@ -180,7 +186,7 @@ impl Page {
                 "application/json"
             }
         };
-        let mut response = self.body.into_response();
+        let mut response = room.keep(self.body.into()).into_response();
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

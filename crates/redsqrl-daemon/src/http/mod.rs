@@ -33,42 +33,43 @@ use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sync_engine::SyncEngine;
 use sync_engine::cdc::keys::SpecialKeys;
-use tokio::sync::Semaphore;
 
 pub use peers::MeshView;
 pub use serve::HttpServer;
 
-use self::body::BodyBudget;
+use self::body::Bodies;
 use self::error::Refusal;
-
-/// Listings made at once: each holds some pages of items.
-const LISTINGS_MAX: usize = 4;
+use crate::budget::Budget;
+use crate::reader::Reader;
 
 /// What the requests share.
 pub struct Face {
     engine: Arc<SyncEngine>,
     keys: SpecialKeys,
-    bodies: BodyBudget,
-    listings: Semaphore,
+    reader: Reader,
+    budget: Arc<Budget>,
+    bodies: Bodies,
     metrics: PrometheusHandle,
     mesh: MeshView,
 }
 
 impl Face {
-    /// A face of this engine, that takes bodies up to `max_body` bytes, and no item under one of `keys`.
+    /// A face of this engine, within `budget`, that takes bodies up to `max_body` bytes, and no item under one of `keys`.
     #[must_use]
     pub fn new(
         engine: Arc<SyncEngine>,
         keys: SpecialKeys,
         max_body: usize,
+        budget: Arc<Budget>,
         metrics: PrometheusHandle,
         mesh: MeshView,
     ) -> Self {
         Self {
+            reader: Reader::new(engine.clone(), budget.clone()),
+            bodies: Bodies::new(max_body, budget.clone()),
             engine,
             keys,
-            bodies: BodyBudget::new(max_body),
-            listings: Semaphore::new(LISTINGS_MAX),
+            budget,
             metrics,
             mesh,
         }

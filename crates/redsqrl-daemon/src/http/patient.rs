@@ -8,14 +8,17 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
-/// A stream of which no write waits for longer than its patience.
+use crate::pace::Pace;
+
+/// A stream of which no write waits for longer than its patience, and whose client keeps up a [`Pace`].
 pub(super) struct Patient {
     stream: TcpStream,
     patience: Duration,
-    /// Runs while a write waits.
-    waiting: Option<Pin<Box<Sleep>>>,
+    /// Runs while a write waits, since when.
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+    pace: Pace,
 }
 
 impl Patient {
@@ -24,22 +27,27 @@ impl Patient {
             stream,
             patience,
             waiting: None,
+            pace: Pace::new(patience),
         }
     }
 
-    fn judge<T>(
+    fn judge(
         &mut self,
         context: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.waiting = None;
-            return written;
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = written {
+            let waited = self.waiting.take().map(|(since, _)| since.elapsed());
+            let bytes = *written.as_ref().unwrap_or(&0);
+            return match self.pace.keeps_up(waited.unwrap_or_default(), bytes) {
+                true => Poll::Ready(written),
+                false => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            };
         }
         let patience = self.patience;
-        let waiting = self
+        let (_, waiting) = self
             .waiting
-            .get_or_insert_with(|| Box::pin(sleep(patience)));
+            .get_or_insert_with(|| (Instant::now(), Box::pin(sleep(patience))));
         match waiting.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,
@@ -93,7 +101,7 @@ impl AsyncWrite for Patient {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     const PATIENCE: Duration = Duration::from_millis(300);
 
@@ -118,5 +126,31 @@ mod tests {
         };
         let (written, _client) = tokio::join!(served.write_all(&much), reading);
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+    #[tokio::test]
+    async fn i8_a_client_that_takes_next_to_nothing_is_given_up() {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        // Whatever the system buffers, each few bytes are waited for.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_send_buffer_size(4096).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let client = socket.connect(listener.local_addr().unwrap());
+        let mut client = client.await.unwrap();
+        let (served, _) = listener.accept().await.unwrap();
+        let mut served = Patient::new(served, PATIENCE);
+        let sipping = tokio::spawn(async move {
+            // 10 KiB a second.
+            let mut sip = [0; 1024];
+            while client.read_exact(&mut sip).await.is_ok() {
+                tokio::time::sleep(PATIENCE / 10).await;
+            }
+        });
+        let written = tokio::time::timeout(20 * PATIENCE, served.write_all(&[0; 1 << 20]));
+        let given_up = written.await.expect("an end in time").unwrap_err();
+        assert_eq!(given_up.kind(), io::ErrorKind::TimedOut);
+        sipping.abort();
     }
 }

@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use sync_engine::{EngineBuilder, SyncEngine, SyncEngineConfig};
+use sync_engine::{EngineBuilder, Stamp, SyncEngine, SyncEngineConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -47,6 +47,7 @@ async fn stand_over(
         engine.clone(),
         sync_engine::cdc::keys::SpecialKeys::new(prefix.as_deref()),
         max_body,
+        Arc::default(),
         crate::telemetry::metrics(),
         peers,
     ));
@@ -67,11 +68,31 @@ struct Answer {
 }
 
 impl Answer {
+    async fn read(mut stream: TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        let end = bytes
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .expect("a whole head");
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        Answer {
+            status: head[9..12].parse().unwrap(),
+            head,
+            body: bytes.split_off(end + 4),
+        }
+    }
+
     fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (found, value) = line.split_once(": ")?;
             found.eq_ignore_ascii_case(name).then_some(value)
         })
+    }
+
+    fn stamp(&self) -> Option<Stamp> {
+        self.header("x-redsqrl-stamp")
+            .map(|text| text.parse().unwrap())
     }
 
     fn text(&self) -> &str {
@@ -87,18 +108,7 @@ impl Stand {
     async fn raw(&self, request: &[u8]) -> Answer {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(request).await.unwrap();
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).await.unwrap();
-        let end = bytes
-            .windows(4)
-            .position(|four| four == b"\r\n\r\n")
-            .expect("a whole head");
-        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-        Answer {
-            status: head[9..12].parse().unwrap(),
-            head,
-            body: bytes[end + 4..].to_vec(),
-        }
+        Answer::read(stream).await
     }
 
     async fn ask(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
@@ -166,14 +176,11 @@ async fn an_item_has_a_life() {
         stand.ask("GET", "/v1/items/a.b", &tag, b"").await.status,
         304
     );
-    assert_eq!(
-        stand.ask("DELETE", "/v1/items/a.b", "", b"").await.status,
-        204
-    );
-    assert_eq!(
-        stand.ask("DELETE", "/v1/items/a.b", "", b"").await.status,
-        404
-    );
+    let deleted = stand.ask("DELETE", "/v1/items/a.b", "", b"").await;
+    assert_eq!((deleted.status, deleted.body.len()), (204, 0));
+    assert!(deleted.stamp().unwrap() > put.stamp().unwrap());
+    let again = stand.ask("DELETE", "/v1/items/a.b", "", b"").await;
+    assert_eq!((again.status, again.stamp()), (404, None));
     assert_eq!(stand.get("/v1/items/a.b").await.json()["kind"], "absent");
     let binary = stand
         .ask(

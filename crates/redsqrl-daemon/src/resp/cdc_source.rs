@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use sync_engine::cdc::memory::{MemoryLog, ReadEntry};
+use sync_engine::cdc::memory::{self, HeldEntry, MemoryLog};
 use sync_engine::cdc::stream_id as log;
 
-use super::streams::{Entry, StreamId, StreamSource};
-
-/// Most bytes of entries given to one XREAD of the change log; the reader goes on from there.
-const READ_BYTES_MAX: usize = 8 * 1024 * 1024;
+use super::streams::{Entry, Run, Span, StreamId, StreamSource};
 
 /// A [`MemoryLog`] behind the Redis-protocol port. It is read only; the engine writes it.
 pub struct CdcSource {
@@ -34,23 +31,25 @@ fn from_log(id: log::StreamId) -> StreamId {
     StreamId::new(id.ms, id.seq)
 }
 
-fn entries(read: Vec<ReadEntry>) -> Vec<Entry> {
-    let entry = |(id, fields): ReadEntry| Entry {
-        id: from_log(id),
-        fields: fields.as_ref().clone(),
+fn entry(held: HeldEntry) -> (usize, Entry) {
+    let entry = Entry {
+        id: from_log(held.id()),
+        fields: held.fields(),
     };
-    read.into_iter().map(entry).collect()
+    (held.bytes(), entry)
 }
 
 impl StreamSource for CdcSource {
-    /// To the end of the log, as XREAD asks: at most 8 MiB, or one entry.
-    fn range(&self, start: StreamId, end: StreamId, count: usize, rev: bool) -> Vec<Entry> {
-        entries(match start.previous() {
-            Some(after) if end == StreamId::MAX && !rev => {
-                self.log.read_after(to_log(after), count, READ_BYTES_MAX)
-            }
-            _ => self.log.range(to_log(start), to_log(end), count, rev),
-        })
+    fn range(&self, span: Span, bytes_max: usize) -> Run {
+        let span = memory::Span {
+            start: to_log(span.start),
+            end: to_log(span.end),
+            count: span.count,
+            rev: span.rev,
+        };
+        let held = self.log.range(span, bytes_max);
+        let bytes = held.iter().map(HeldEntry::bytes).sum();
+        Run::new(bytes, held.into_iter().map(entry))
     }
 
     fn last_id(&self) -> StreamId {

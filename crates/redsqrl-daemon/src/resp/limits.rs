@@ -1,4 +1,5 @@
-//! Every bound of the Redis-protocol face, in one place.
+//! Every bound of the Redis-protocol face, in one place; what clients hold together is bounded by the
+//! [`Budget`](crate::budget::Budget).
 
 use std::time::Duration;
 
@@ -113,13 +114,9 @@ pub struct ServerLimits {
     pub idle_max: Option<Duration>,
     /// How long a client may take to authenticate, on a node that asks for a password.
     pub login_max: Duration,
-    /// A client that takes no byte of its replies for so long is closed.
-    pub write_stall_max: Duration,
-    /// Replies waiting for a client are sent once they are this long, before the next command is
-    /// executed. A single reply may be longer.
-    pub output_bytes: usize,
-    /// Most bytes of values in one MGET; it is refused beyond.
-    pub reply_bytes_max: usize,
+    /// A client that takes no byte of its replies for so long, or sends none of a long request, is
+    /// closed; so is one that takes or sends next to nothing, see [`Pace`](crate::pace::Pace).
+    pub stall_max: Duration,
     /// Most SCANs under way; the one that began first is forgotten.
     pub cursors_max: usize,
     /// A SCAN that is not continued for so long is forgotten.
@@ -133,9 +130,7 @@ impl Default for ServerLimits {
             clients_max: 10_000,
             idle_max: None,
             login_max: Duration::from_secs(30),
-            write_stall_max: Duration::from_secs(60),
-            output_bytes: 256 * 1024,
-            reply_bytes_max: 256 * 1024 * 1024,
+            stall_max: Duration::from_secs(60),
             cursors_max: 10_000,
             cursor_age_max: Duration::from_secs(600),
         }

@@ -15,6 +15,9 @@ use super::streams::{
 /// Most questions handed out at once.
 const QUESTIONS_MAX: usize = 64;
 
+/// Questions handed out at once have about so many bytes at most.
+const QUESTIONS_BYTES_MAX: usize = 8 << 20;
+
 /// Most entries of answers that wait for one peer; the oldest go.
 const ANSWERS_MAX: u64 = 2048;
 
@@ -53,8 +56,14 @@ impl StreamMailbox {
             count: Some(QUESTIONS_MAX),
             streams: vec![(self.keys.sync_requests().into(), ReadFrom::After(after))],
         };
-        let mut found = self.streams.read(read, self.env.sleep(patience)).await;
-        found.pop().map(|(_, entries)| entries).unwrap_or_default()
+        if !self.streams.wait(&read, self.env.sleep(patience)).await {
+            return Vec::new();
+        }
+        let mut found = self.streams.read(&read, QUESTIONS_BYTES_MAX);
+        found
+            .pop()
+            .map(|(_, run)| run.collect())
+            .unwrap_or_default()
     }
 
     /// Takes a question away that has been dealt with.
@@ -152,7 +161,7 @@ mod tests {
 
     use super::*;
     use crate::resp::StreamLimits;
-    use crate::resp::streams::StreamStore;
+    use crate::resp::streams::{Span, StreamStore};
 
     fn mailbox() -> (StreamMailbox, Arc<SharedStreams>) {
         mailbox_within(StreamLimits::default())
@@ -195,7 +204,7 @@ mod tests {
         let id = id.unwrap().unwrap();
         let answers = streams.with(|store| {
             let source = store.source(b"__local__:sync:resp:uk.b").unwrap();
-            source.range(StreamId::MIN, StreamId::MAX, 9, false)
+            source.range(Span::ALL, usize::MAX).collect::<Vec<_>>()
         });
         assert_eq!(answers[0].id, id);
     }

@@ -22,6 +22,8 @@ pub mod streams;
 
 pub mod stream_wait;
 
+pub mod pieces;
+
 pub mod reply;
 
 pub mod encode;
@@ -45,6 +47,8 @@ pub mod mailbox;
 mod peer_mail;
 
 mod execute;
+
+mod input;
 
 mod output;
 

@@ -4,50 +4,58 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use sync_engine::env::{SharedEnv, timeout};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::tcp::OwnedWriteHalf;
 
+use super::pieces::Pieces;
 use super::shared::RespShared;
-
-/// A buffer that grew beyond this is given back once it is empty.
-pub(super) const BUFFER_KEPT_BYTES: usize = 1024 * 1024;
+use crate::limits::CLIENT_BYTES;
+use crate::pace::Pace;
 
 /// Replies on their way to a client. Nothing new is read from a client before its replies are
 /// written, so that a slow reader slows only itself and holds one batch of replies at the most.
 pub(super) struct Output {
     /// Replies not sent yet.
-    pub buf: BytesMut,
-    socket: OwnedWriteHalf,
+    pub pieces: Pieces,
+    client: Client,
     shared: Arc<RespShared>,
-    env: SharedEnv,
-    stall_max: Duration,
-    relieve_above: usize,
+    /// Bytes sent so far.
+    sent: u64,
     /// Replies from here on are not wanted (CLIENT REPLY).
     muted_from: Option<usize>,
 }
 
+/// A place in what a client is sent.
+#[derive(Clone, Copy)]
+pub(super) struct Mark(u64);
+
 impl Output {
     pub(super) fn new(socket: OwnedWriteHalf, shared: Arc<RespShared>) -> Self {
-        let limits = shared.limits();
+        let stall_max = shared.limits().stall_max;
         Output {
-            buf: BytesMut::new(),
-            socket,
-            env: shared.env().clone(),
-            stall_max: limits.write_stall_max,
-            relieve_above: limits.output_bytes,
+            pieces: Pieces::default(),
+            client: Client {
+                socket,
+                env: shared.env().clone(),
+                stall_max,
+                pace: Pace::new(stall_max),
+            },
+            sent: 0,
             muted_from: None,
             shared,
         }
     }
 
     /// Sends what there is if it is much. Called between the parts of a batch.
+    ///
+    /// # Errors
+    /// As [`Output::flush`].
     pub(super) async fn relieve(&mut self) -> io::Result<()> {
         if let Some(from) = self.muted_from {
-            self.buf.truncate(from);
+            self.pieces.truncate(from);
         }
-        if self.buf.len() < self.relieve_above {
+        if self.pieces.len() < CLIENT_BYTES {
             return Ok(());
         }
         let muted = self.muted_from.take().is_some();
@@ -59,46 +67,83 @@ impl Output {
     /// Sends everything.
     ///
     /// # Errors
-    /// The client has gone, or takes nothing.
+    /// The client has gone, or takes nothing or next to nothing.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
-        let mut rest: &[u8] = &self.buf;
-        while !rest.is_empty() {
-            let written = match try_now(&self.socket, rest)? {
-                0 => timeout(&*self.env, self.stall_max, self.socket.write(rest))
-                    .await
-                    .map_err(|stalled| io::Error::new(io::ErrorKind::TimedOut, stalled))??,
-                written => written,
-            };
-            if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            rest = rest.get(written..).unwrap_or_default();
+        for piece in self.pieces.iter() {
+            self.client.write(piece).await?;
         }
-        self.shared.stats.bytes_out.add(self.buf.len());
-        self.buf.clear();
-        if self.buf.capacity() > BUFFER_KEPT_BYTES {
-            self.buf = BytesMut::new();
-        }
+        let sent = self.pieces.len();
+        self.shared.stats.bytes_out.add(sent);
+        self.sent = self.sent.saturating_add(sent as u64);
+        self.pieces.clear(CLIENT_BYTES);
         Ok(())
+    }
+
+    /// The place behind what was written so far.
+    pub(super) fn mark(&self) -> Mark {
+        Mark(self.sent.saturating_add(self.pieces.len() as u64))
+    }
+
+    /// Takes back what was written behind a place; `false`: some of it has been sent.
+    pub(super) fn take_back(&mut self, mark: Mark) -> bool {
+        let len = mark.0.checked_sub(self.sent);
+        let len = len.and_then(|len| usize::try_from(len).ok());
+        if let Some(len) = len {
+            self.pieces.truncate(len);
+        }
+        len.is_some()
     }
 
     /// From here on replies are thrown away, until [`Output::unmute`].
     pub(super) fn mute(&mut self) {
-        self.muted_from = Some(self.buf.len());
+        self.muted_from = Some(self.pieces.len());
     }
 
     /// Ends what [`Output::mute`] began.
     pub(super) fn unmute(&mut self) {
         if let Some(from) = self.muted_from.take() {
-            self.buf.truncate(from);
+            self.pieces.truncate(from);
         }
     }
 }
 
-/// Writes what the socket takes at once, as a rule everything: no timer is needed then.
-fn try_now(socket: &OwnedWriteHalf, bytes: &[u8]) -> io::Result<usize> {
-    match socket.try_write(bytes) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-        written => written,
+/// Who reads the replies.
+struct Client {
+    socket: OwnedWriteHalf,
+    env: SharedEnv,
+    stall_max: Duration,
+    pace: Pace,
+}
+
+impl Client {
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            // As a rule the socket takes everything at once: no timer is needed then.
+            let (written, waited) = match self.socket.try_write(rest) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wait_and_write(rest).await?
+                }
+                written => (written?, Duration::ZERO),
+            };
+            if !self.pace.keeps_up(waited, written) {
+                let why = "the client takes next to nothing";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+            }
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            rest = rest.get(written..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    async fn wait_and_write(&mut self, bytes: &[u8]) -> io::Result<(usize, Duration)> {
+        let since = self.env.monotonic();
+        let write = timeout(&*self.env, self.stall_max, self.socket.write(bytes));
+        let written = write
+            .await
+            .map_err(|stalled| io::Error::new(io::ErrorKind::TimedOut, stalled))?;
+        Ok((written?, self.env.monotonic().saturating_sub(since)))
     }
 }

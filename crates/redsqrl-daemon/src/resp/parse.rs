@@ -6,6 +6,7 @@
 //! however small the pieces are.
 
 use std::fmt;
+use std::mem::size_of;
 use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -80,13 +81,29 @@ enum Step {
 }
 
 /// A request of more arguments than this gives its index back when it has been cut out.
-const SPANS_KEPT: usize = 16 * 1024;
+const SPANS_KEPT: usize = 4 * 1024;
 
 impl Parser {
     /// A parser at the beginning of a connection.
     #[must_use]
     pub fn new() -> Self {
         Parser::default()
+    }
+
+    /// How many bytes behind the first `len` of the buffer the argument under way lacks, if its
+    /// length has been announced.
+    #[must_use]
+    pub fn missing(&self, len: usize) -> usize {
+        let end = |body| self.pos.saturating_add(body).saturating_add(2);
+        self.body.map_or(0, |body| end(body).saturating_sub(len))
+    }
+
+    /// Bytes of the index of the request under way: it may have many short arguments.
+    #[must_use]
+    pub fn index_bytes(&self) -> usize {
+        self.spans
+            .capacity()
+            .saturating_mul(size_of::<Range<usize>>())
     }
 
     /// Takes one command from the front of `buf`; `None` if there is no whole one yet. Between

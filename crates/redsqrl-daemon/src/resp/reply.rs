@@ -1,6 +1,8 @@
 //! Replies: what the client reads.
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::pieces::Pieces;
 
 /// The protocol version of a connection. Every connection begins with [`Proto::Resp2`];
 /// `HELLO 3` changes it.
@@ -19,13 +21,13 @@ pub enum Proto {
 /// the caller writes `n` values, after [`Reply::map`] of `n` it writes `n` keys and `n` values.
 #[derive(Debug)]
 pub struct Reply<'a> {
-    out: &'a mut BytesMut,
+    out: &'a mut Pieces,
     proto: Proto,
 }
 
 impl<'a> Reply<'a> {
     /// A writer that appends to `out`.
-    pub fn new(out: &'a mut BytesMut, proto: Proto) -> Self {
+    pub fn new(out: &'a mut Pieces, proto: Proto) -> Self {
         Reply { out, proto }
     }
 
@@ -37,7 +39,7 @@ impl<'a> Reply<'a> {
 
     /// `+OK`
     pub fn ok(&mut self) {
-        self.out.extend_from_slice(b"+OK\r\n");
+        self.out.tail().extend_from_slice(b"+OK\r\n");
     }
 
     /// A simple string. Line ends in it become spaces: they would end the reply.
@@ -53,13 +55,13 @@ impl<'a> Reply<'a> {
     /// An integer.
     pub fn integer(&mut self, value: i64) {
         if value < 0 {
-            self.out.extend_from_slice(b":-");
-            put_digits(self.out, value.unsigned_abs());
+            self.out.tail().extend_from_slice(b":-");
+            put_digits(self.out.tail(), value.unsigned_abs());
         } else {
-            self.out.put_u8(b':');
-            put_digits(self.out, value.unsigned_abs());
+            self.out.tail().put_u8(b':');
+            put_digits(self.out.tail(), value.unsigned_abs());
         }
-        self.out.extend_from_slice(b"\r\n");
+        self.out.tail().extend_from_slice(b"\r\n");
     }
 
     /// A count, as an integer; past `i64::MAX` it stays there.
@@ -69,10 +71,17 @@ impl<'a> Reply<'a> {
 
     /// A bulk string: any bytes.
     pub fn bulk(&mut self, bytes: &[u8]) {
-        self.out.reserve(bytes.len().saturating_add(32));
-        put_header(self.out, b'$', bytes.len());
-        self.out.extend_from_slice(bytes);
-        self.out.extend_from_slice(b"\r\n");
+        self.out.tail().reserve(bytes.len().saturating_add(32));
+        put_header(self.out.tail(), b'$', bytes.len());
+        self.out.tail().extend_from_slice(bytes);
+        self.out.tail().extend_from_slice(b"\r\n");
+    }
+
+    /// A bulk string that is not copied if it is long.
+    pub fn value(&mut self, bytes: &Bytes) {
+        put_header(self.out.tail(), b'$', bytes.len());
+        self.out.share(bytes);
+        self.out.tail().extend_from_slice(b"\r\n");
     }
 
     /// No value, where a value could stand.
@@ -87,22 +96,22 @@ impl<'a> Reply<'a> {
 
     /// The head of an array of `len` values.
     pub fn array(&mut self, len: usize) {
-        put_header(self.out, b'*', len);
+        put_header(self.out.tail(), b'*', len);
     }
 
     /// The head of a map of `len` pairs; in version 2 an array of twice as many values.
     pub fn map(&mut self, len: usize) {
         match self.proto {
-            Proto::Resp2 => put_header(self.out, b'*', len.saturating_mul(2)),
-            Proto::Resp3 => put_header(self.out, b'%', len),
+            Proto::Resp2 => put_header(self.out.tail(), b'*', len.saturating_mul(2)),
+            Proto::Resp3 => put_header(self.out.tail(), b'%', len),
         }
     }
 
     /// The head of a set of `len` values; in version 2 an array.
     pub fn set(&mut self, len: usize) {
         match self.proto {
-            Proto::Resp2 => put_header(self.out, b'*', len),
-            Proto::Resp3 => put_header(self.out, b'~', len),
+            Proto::Resp2 => put_header(self.out.tail(), b'*', len),
+            Proto::Resp3 => put_header(self.out.tail(), b'~', len),
         }
     }
 
@@ -125,22 +134,22 @@ impl<'a> Reply<'a> {
     }
 
     fn by_version(&mut self, resp2: &[u8], resp3: &[u8]) {
-        self.out.extend_from_slice(match self.proto {
+        self.out.tail().extend_from_slice(match self.proto {
             Proto::Resp2 => resp2,
             Proto::Resp3 => resp3,
         });
     }
 
     fn line(&mut self, kind: u8, text: &str) {
-        self.out.reserve(text.len().saturating_add(3));
-        self.out.put_u8(kind);
+        self.out.tail().reserve(text.len().saturating_add(3));
+        self.out.tail().put_u8(kind);
         for &byte in text.as_bytes() {
-            self.out.put_u8(match byte {
+            self.out.tail().put_u8(match byte {
                 b'\r' | b'\n' => b' ',
                 other => other,
             });
         }
-        self.out.extend_from_slice(b"\r\n");
+        self.out.tail().extend_from_slice(b"\r\n");
     }
 }
 
@@ -191,7 +200,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn written(proto: Proto, write: impl FnOnce(&mut Reply<'_>)) -> Vec<u8> {
-        let mut out = BytesMut::new();
+        let mut out = Pieces::default();
         write(&mut Reply::new(&mut out, proto));
         out.to_vec()
     }
@@ -199,7 +208,7 @@ mod tests {
     #[test]
     fn both_versions_of_every_value() {
         type Case = (fn(&mut Reply<'_>), &'static str, &'static str);
-        let cases: [Case; 14] = [
+        let cases: [Case; 15] = [
             (|r| r.ok(), "+OK\r\n", "+OK\r\n"),
             (|r| r.simple("PONG"), "+PONG\r\n", "+PONG\r\n"),
             (|r| r.error("ERR no"), "-ERR no\r\n", "-ERR no\r\n"),
@@ -207,6 +216,11 @@ mod tests {
                 |r| r.bulk(b"a\r\nb"),
                 "$4\r\na\r\nb\r\n",
                 "$4\r\na\r\nb\r\n",
+            ),
+            (
+                |r| r.value(&Bytes::from_static(b"v")),
+                "$1\r\nv\r\n",
+                "$1\r\nv\r\n",
             ),
             (|r| r.null(), "$-1\r\n", "_\r\n"),
             (|r| r.null_array(), "*-1\r\n", "_\r\n"),

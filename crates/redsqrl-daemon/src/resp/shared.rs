@@ -20,6 +20,8 @@ use super::stats::Stats;
 use super::stream_wait::SharedStreams;
 use super::streams::StreamStore;
 use super::{ServerLimits, StreamLimits};
+use crate::budget::Budget;
+use crate::reader::Reader;
 
 /// Settings of the Redis-protocol server.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +62,8 @@ impl fmt::Debug for Password {
 /// outlive it.
 pub struct RespShared {
     pub(super) engine: Arc<SyncEngine>,
+    pub(super) reader: Reader,
+    pub(super) budget: Arc<Budget>,
     pub(super) streams: Arc<SharedStreams>,
     pub(super) log: Option<Arc<MemoryLog>>,
     pub(super) places: Places,
@@ -73,13 +77,15 @@ pub struct RespShared {
 }
 
 impl RespShared {
-    /// Serves `engine`. `keys` are its special keys; `log` is the change log it publishes to, if
-    /// that is kept in this process: then it is served under the change stream's key.
+    /// Serves `engine`, within `budget`. `keys` are its special keys; `log` is the change log it
+    /// publishes to, if that is kept in this process: then it is served under the change stream's
+    /// key.
     #[must_use]
     pub fn new(
         engine: Arc<SyncEngine>,
         keys: SpecialKeys,
         log: Option<Arc<MemoryLog>>,
+        budget: Arc<Budget>,
         settings: RespSettings,
     ) -> Self {
         let mut store = StreamStore::new(settings.streams);
@@ -98,6 +104,8 @@ impl RespShared {
             stats: Stats::default(),
             started: env.monotonic(),
             env,
+            reader: Reader::new(engine.clone(), budget.clone()),
+            budget,
             engine,
             settings,
         }

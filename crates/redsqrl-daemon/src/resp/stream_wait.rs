@@ -49,24 +49,30 @@ impl SharedStreams {
         self.news.send_replace(());
     }
 
-    /// XREAD with BLOCK: what there is, or else the first that comes before `deadline` is over;
-    /// nothing if it is over first. `$` means what is last at the call. Dropping the future is
-    /// safe: it has changed nothing.
-    pub async fn read(&self, read: Read, deadline: impl Future<Output = ()>) -> ReadResult {
+    /// XREAD without waiting, within so many bytes: see [`StreamStore::read`].
+    pub fn read(&self, read: &Read, bytes_max: usize) -> ReadResult {
+        self.store.lock().read(read, bytes_max)
+    }
+
+    /// Turns every `$` into the id it stands for now.
+    pub fn resolve(&self, read: Read) -> Read {
+        self.store.lock().resolve(read)
+    }
+
+    /// Waits until a resolved read would find something; `false`: `deadline` was over before.
+    /// Dropping the future is safe: it has changed nothing.
+    pub async fn wait(&self, read: &Read, deadline: impl Future<Output = ()>) -> bool {
         let mut deadline = pin!(deadline);
         // Subscribed before the first look: what is added after that look is news.
         let mut news = self.news.subscribe();
-        let read = self.store.lock().resolve(read);
         loop {
-            let look = self.store.lock().look(&read);
-            let found = look.finish();
-            if !found.is_empty() {
-                return found;
+            if self.store.lock().has_news(read) {
+                return true;
             }
             tokio::select! {
-                () = &mut deadline => return found,
+                () = &mut deadline => return false,
                 changed = news.changed() => if changed.is_err() {
-                    return found; // cannot happen while `self` lives: it owns the sender
+                    return false; // cannot happen while `self` lives: it owns the sender
                 },
             }
         }
@@ -108,9 +114,10 @@ mod tests {
             StreamStore::new(StreamLimits::default()),
         ));
         shared.add(&append(), 1).unwrap();
+        let read = shared.resolve(read_now());
         let reader = tokio::spawn({
-            let shared = Arc::clone(&shared);
-            async move { shared.read(read_now(), pending()).await }
+            let (shared, read) = (Arc::clone(&shared), read.clone());
+            async move { shared.wait(&read, pending()).await }
         });
         while shared.news.receiver_count() == 0 {
             tokio::task::yield_now().await;
@@ -118,14 +125,16 @@ mod tests {
         shared.wake();
         tokio::task::yield_now().await;
         shared.add(&append(), 2).unwrap();
-        let found = reader.await.unwrap();
-        assert_eq!(found[0].1.len(), 1);
-        assert_eq!(found[0].1[0].id, StreamId::new(2, 0));
+        assert!(reader.await.unwrap());
+        let found = shared.read(&read, usize::MAX).pop().unwrap();
+        let ids: Vec<StreamId> = found.1.map(|entry| entry.id).collect();
+        assert_eq!(ids, [StreamId::new(2, 0)]);
     }
 
     #[tokio::test]
     async fn the_deadline_ends_the_wait() {
         let shared = SharedStreams::new(StreamStore::new(StreamLimits::default()));
-        assert!(shared.read(read_now(), ready(())).await.is_empty());
+        let read = shared.resolve(read_now());
+        assert!(!shared.wait(&read, ready(())).await);
     }
 }

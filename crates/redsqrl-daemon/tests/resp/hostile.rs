@@ -136,7 +136,7 @@ async fn i8_clients_are_counted_and_the_stalled_are_closed() {
     let limits = ServerLimits {
         clients_max: 3,
         idle_max: Some(Duration::from_millis(800)),
-        write_stall_max: Duration::from_millis(500),
+        stall_max: Duration::from_millis(500),
         ..ServerLimits::default()
     };
     let settings = RespSettings {

@@ -1,9 +1,11 @@
 //! A node for one test: an engine on a directory of its own, and its port.
+#![allow(dead_code)] // Each test program uses its part.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
+use redsqrl_daemon::budget::Budget;
 use redsqrl_daemon::resp::{RespServer, RespSettings, RespShared};
 use sync_engine::SyncEngineConfig;
 use sync_engine::cdc::keys::SpecialKeys;
@@ -20,6 +22,7 @@ pub struct Node {
     pub engine: Arc<SyncEngine>,
     pub shared: Arc<RespShared>,
     pub server: RespServer,
+    pub budget: Arc<Budget>,
     _dir: TempDir,
 }
 
@@ -34,6 +37,19 @@ impl Node {
 
     /// With the Redis at this port as the cache.
     pub async fn start_beside(settings: RespSettings, redis: Option<u16>) -> Node {
+        let config = SyncEngineConfig {
+            redis_url: redis.map(|port| format!("redis://127.0.0.1:{port}").as_str().into()),
+            ..Default::default()
+        };
+        Node::start_within(Budget::default(), settings, config).await
+    }
+
+    /// With a budget of its own; `config` names no files.
+    pub async fn start_within(
+        budget: Budget,
+        settings: RespSettings,
+        config: SyncEngineConfig,
+    ) -> Node {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         let config = SyncEngineConfig {
@@ -42,11 +58,11 @@ impl Node {
                     .as_str()
                     .into(),
             ),
-            redis_url: redis.map(|port| format!("redis://127.0.0.1:{port}").as_str().into()),
             wal_path: Some(path("wal.db")),
             enable_cdc_stream: true,
-            ..Default::default()
+            ..config
         };
+        let budget = Arc::new(budget);
         let (_, live) = watch::channel(config.clone());
         let env: SharedEnv = Arc::new(RealEnv::default());
         let log = Arc::new(MemoryLog::new(100_000, 64 << 20, env.clone()));
@@ -57,7 +73,7 @@ impl Node {
         let engine = Arc::new(engine);
         engine.start().await.unwrap();
         let keys = SpecialKeys::new(None);
-        let shared = RespShared::new(engine.clone(), keys, Some(log), settings);
+        let shared = RespShared::new(engine.clone(), keys, Some(log), budget.clone(), settings);
         let shared = Arc::new(shared);
         let addr = "127.0.0.1:0".parse().unwrap();
         let server = RespServer::bind(addr, shared.clone()).unwrap();
@@ -65,6 +81,7 @@ impl Node {
             engine,
             shared,
             server,
+            budget,
             _dir: dir,
         }
     }

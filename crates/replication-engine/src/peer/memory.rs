@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use sync_engine::cdc::memory::MemoryLog;
+use sync_engine::cdc::memory::{MemoryLog, Span};
 use sync_engine::cdc::stream_id::StreamId;
 use sync_engine::env::SharedEnv;
 use tokio::sync::{Notify, oneshot};
@@ -183,11 +183,11 @@ impl Remote for MemoryRemote {
 
     async fn stream_state(&self) -> Result<StreamState, RemoteError> {
         let port = self.port("look at the change stream")?;
-        let newest = port.log.range(StreamId::MIN, StreamId::MAX, 1, true);
+        let newest = port.log.range(Span::NEWEST, 0);
         Ok(StreamState {
-            newest: newest.into_iter().next().map(|(id, fields)| Entry {
-                id,
-                fields: fields.to_vec(),
+            newest: newest.first().map(|newest| Entry {
+                id: newest.id(),
+                fields: newest.fields().to_vec(),
             }),
         })
     }

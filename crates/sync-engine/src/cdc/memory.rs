@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::codec::Fields;
 use super::event::Epoch;
+pub use super::ring::Span;
 use super::ring::{Caps, Entry, Ring};
 use super::stream_id::StreamId;
 use super::{ChangeLog, PublishError};
@@ -27,6 +28,28 @@ pub struct MemoryLog {
 
 /// An entry as readers get it.
 pub type ReadEntry = (StreamId, Arc<Fields>);
+
+/// An entry that a reader holds, and shares with the stream as long as the stream has it. It stays for whoever holds it
+/// when the stream has let go of it.
+#[derive(Clone, Debug)]
+pub struct HeldEntry(Arc<Entry>);
+
+impl HeldEntry {
+    /// Its id.
+    pub fn id(&self) -> StreamId {
+        self.0.id
+    }
+
+    /// Bytes that it may take, by the estimate of [`MemoryLog::bytes`].
+    pub fn bytes(&self) -> usize {
+        self.0.bytes
+    }
+
+    /// Its fields, encoded if nobody has asked before.
+    pub fn fields(&self) -> Arc<Fields> {
+        self.0.fields()
+    }
+}
 
 impl MemoryLog {
     /// An empty stream that keeps at most `entries_max` entries (`cdc_stream_maxlen`) and `bytes_max` bytes.
@@ -52,10 +75,12 @@ impl MemoryLog {
         if id == StreamId::MAX {
             return Vec::new();
         }
-        let entries = self
-            .ring
-            .read()
-            .range(id.next(), StreamId::MAX, count, false);
+        let span = Span {
+            start: id.next(),
+            count,
+            ..Span::ALL
+        };
+        let entries = self.ring.read().range(span, usize::MAX);
         let mut bytes = 0;
         let mut read = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -70,12 +95,10 @@ impl MemoryLog {
         read
     }
 
-    /// The entries from `start` to `end`, both included, at most `count`: the oldest ones in ascending order, or with
-    /// `rev` the newest ones in descending order.
-    pub fn range(&self, start: StreamId, end: StreamId, count: usize, rev: bool) -> Vec<ReadEntry> {
-        let entries = self.ring.read().range(start, end, count, rev);
-        let read = |entry: Arc<Entry>| (entry.id, entry.fields());
-        entries.into_iter().map(read).collect()
+    /// The entries of a span, and no more of them once they take `bytes_max`. The first one is given whatever its size.
+    pub fn range(&self, span: Span, bytes_max: usize) -> Vec<HeldEntry> {
+        let entries = self.ring.read().range(span, bytes_max);
+        entries.into_iter().map(HeldEntry).collect()
     }
 
     /// The oldest id present.
@@ -207,11 +230,21 @@ mod tests {
         assert_eq!(log.read_after(read[4].0, 2, usize::MAX), read[5..7]);
         assert_eq!(log.read_after(read[4].0, 9, 0), read[5..6]);
         assert_eq!(log.read_after(StreamId::MAX, 9, 9), []);
-        let mut newest = log.range(read[2].0, read[6].0, 2, true);
-        newest.reverse();
-        assert_eq!(newest, read[5..7]);
-        assert_eq!(log.range(read[2].0, read[2].0, 9, false), read[2..3]);
-        assert_eq!(log.range(read[6].0, read[2].0, 9, false), []);
+        let ids = |span, bytes_max| -> Vec<StreamId> {
+            let entries = log.range(span, bytes_max);
+            entries.iter().map(HeldEntry::id).collect()
+        };
+        let some = Span {
+            start: read[2].0,
+            end: read[6].0,
+            count: 2,
+            rev: true,
+        };
+        assert_eq!(ids(some, usize::MAX), [read[6].0, read[5].0]);
+        assert_eq!(ids(some, 1), [read[6].0]);
+        let (start, end) = (read[6].0, read[2].0);
+        assert!(ids(Span { start, end, ..some }, 9).is_empty());
+        assert_eq!(log.range(Span::ALL, 0)[0].fields(), read[0].1);
     }
 
     #[tokio::test]
@@ -222,8 +255,8 @@ mod tests {
         log.new_epoch().await;
         assert_ne!(log.epoch(), before);
         log.publish(&items(1)).await.unwrap();
-        let read = log.range(StreamId::MIN, StreamId::MAX, 1, true);
-        let event = decode(&read[0].1, LIMITS).unwrap();
+        let newest = log.range(Span::NEWEST, 0)[0].fields();
+        let event = decode(&newest, LIMITS).unwrap();
         assert_eq!((event.seq, event.epoch), (1, log.epoch()));
     }
 

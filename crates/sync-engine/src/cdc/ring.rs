@@ -29,7 +29,7 @@ pub(super) struct Entry {
     pub(super) id: StreamId,
     epoch: Epoch,
     seq: u64,
-    bytes: usize,
+    pub(super) bytes: usize,
     body: Mutex<Body>,
 }
 
@@ -53,6 +53,36 @@ impl Entry {
             }
         }
     }
+}
+
+/// Which entries a reader asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The lowest id.
+    pub start: StreamId,
+    /// The highest one.
+    pub end: StreamId,
+    /// Most entries.
+    pub count: usize,
+    /// Those with the highest ids, in descending order, instead of those with the lowest in ascending order.
+    pub rev: bool,
+}
+
+impl Span {
+    /// The whole stream.
+    pub const ALL: Self = Self {
+        start: StreamId::MIN,
+        end: StreamId::MAX,
+        count: usize::MAX,
+        rev: false,
+    };
+
+    /// The newest entry.
+    pub const NEWEST: Self = Self {
+        count: 1,
+        rev: true,
+        ..Self::ALL
+    };
 }
 
 /// The entries, oldest first; ids only grow.
@@ -119,20 +149,14 @@ impl Ring {
         self.seq = 0;
     }
 
-    /// The entries from `start` to `end`, both included, at most `count`; `rev`: the newest first.
-    pub(super) fn range(
-        &self,
-        start: StreamId,
-        end: StreamId,
-        count: usize,
-        rev: bool,
-    ) -> Vec<Arc<Entry>> {
-        let from = self.entries.partition_point(|entry| entry.id < start);
-        let to = self.entries.partition_point(|entry| entry.id <= end);
-        let within = self.entries.range(from..to.max(from)).cloned();
-        match rev {
-            false => within.take(count).collect(),
-            true => within.rev().take(count).collect(),
+    /// The entries of a span, and no more of them once they cost `bytes_max`. The first one is given whatever it costs.
+    pub(super) fn range(&self, span: Span, bytes_max: usize) -> Vec<Arc<Entry>> {
+        let from = self.entries.partition_point(|entry| entry.id < span.start);
+        let to = self.entries.partition_point(|entry| entry.id <= span.end);
+        let within = self.entries.range(from..to.max(from));
+        match span.rev {
+            false => taken(within, span.count, bytes_max),
+            true => taken(within.rev(), span.count, bytes_max),
         }
     }
 
@@ -163,6 +187,23 @@ impl Ring {
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
+}
+
+fn taken<'a>(
+    entries: impl Iterator<Item = &'a Arc<Entry>>,
+    count: usize,
+    bytes_max: usize,
+) -> Vec<Arc<Entry>> {
+    let mut bytes = 0usize;
+    let mut taken = Vec::new();
+    for entry in entries.take(count) {
+        bytes = bytes.saturating_add(entry.bytes);
+        if bytes > bytes_max && !taken.is_empty() {
+            break;
+        }
+        taken.push(Arc::clone(entry));
+    }
+    taken
 }
 
 /// Bytes that the entry may come to hold: never too low.
@@ -216,7 +257,7 @@ mod tests {
             Stored::Tombstone { .. } => unreachable!(),
         };
         ring.push(1, stored);
-        let entry = ring.range(StreamId::MIN, StreamId::MAX, 1, false).remove(0);
+        let entry = ring.range(Span::NEWEST, 0).remove(0);
         assert!(!weak.is_unique());
         let fields = entry.fields();
         assert!(
@@ -240,11 +281,15 @@ mod tests {
                 last = ring.last_id();
                 prop_assert!(ring.len() <= entries_max && ring.bytes() <= 8_000);
                 prop_assert_eq!(ring.added(), index as u64 + 1);
-                let all = ring.range(StreamId::MIN, StreamId::MAX, usize::MAX, false);
+                let all = ring.range(Span::ALL, usize::MAX);
                 prop_assert_eq!(all.iter().map(|e| e.bytes).sum::<usize>(), ring.bytes());
                 prop_assert!(all.iter().all(|e| e.id > ring.deleted_max()));
                 let seqs: Vec<u64> = all.iter().map(|e| e.seq).collect();
                 let first = index as u64 + 2 - all.len() as u64;
+                let part = ring.range(Span::ALL, 4_000);
+                let bytes = part.iter().map(|e| e.bytes).sum::<usize>();
+                prop_assert!(bytes <= 4_000 || part.len() == 1);
+                prop_assert_eq!(part.is_empty(), all.is_empty());
                 prop_assert_eq!(seqs, (first..index as u64 + 2).collect::<Vec<_>>());
             }
         }

@@ -14,8 +14,13 @@ impl Core {
     /// What L1 says: `Some(None)` is a certain "absent".
     pub(super) fn resident(&self, id: &str) -> Option<Option<SyncItem>> {
         let entry = self.l1.get(id, self.now_ms())?;
+        Some(self.hit(&entry))
+    }
+
+    /// Counts what L1 answered, and gives it.
+    pub(super) fn hit(&self, entry: &Entry) -> Option<SyncItem> {
         self.metrics.hits_l1.increment(1);
-        Some(self.visible(&entry))
+        self.visible(entry)
     }
 
     /// The item as a reader sees it now.

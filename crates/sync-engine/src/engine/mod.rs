@@ -71,6 +71,7 @@ pub use health::{HealthCheck, TierHealth};
 pub use read::ItemStatus;
 pub use refused::RefusedRow;
 pub use roots::{MerkleNode, Verification};
+pub use scan::ScanPage;
 pub use write::BatchResult;
 
 use self::builder::Parts;

@@ -42,6 +42,17 @@ impl SyncEngine {
         }
     }
 
+    /// What L1 alone can tell of this key, without asking another tier: `Some(None)` is a certain "not there", `None` is
+    /// "the tiers below have to be asked".
+    ///
+    /// # Errors
+    /// `Closed` when the engine is not running.
+    pub fn get_resident(&self, id: &str) -> Result<Option<Option<SyncItem>>, StorageError> {
+        let core = self.core("get")?;
+        let found = core.l1.get_present(id, core.now_ms());
+        Ok(found.map(|entry| core.hit(&entry)))
+    }
+
     /// As [`SyncEngine::get`], and checks the content against its hash.
     ///
     /// # Errors

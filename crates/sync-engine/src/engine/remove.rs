@@ -7,6 +7,7 @@ use super::core::Core;
 use super::write::Draft;
 use crate::error::StorageError;
 use crate::item::key::Key;
+use crate::item::stamp::Stamp;
 
 impl SyncEngine {
     /// Deletes the key: gone for this engine's readers at once, in every tier and on every peer soon after, for good.
@@ -16,8 +17,22 @@ impl SyncEngine {
     /// # Errors
     /// As [`SyncEngine::submit`].
     pub async fn delete(&self, id: &str) -> Result<bool, StorageError> {
-        let existed = self.delete_many(&[id]).await?;
-        Ok(existed.first() == Some(&true))
+        Ok(self.delete_stamped(id).await?.is_some())
+    }
+
+    /// As [`SyncEngine::delete`]; gives the stamp that the delete got. `None`: there was nothing to delete.
+    ///
+    /// # Errors
+    /// As [`SyncEngine::submit`].
+    pub async fn delete_stamped(&self, id: &str) -> Result<Option<Stamp>, StorageError> {
+        let core = self.core("delete")?;
+        let key = Key::from(id);
+        key.check()?;
+        if !core.may_exist(&[id]).await.contains(&true) {
+            return Ok(None);
+        }
+        let stamp = core.accept(vec![Draft::Delete(key)], core.config().ack());
+        Ok(Some(stamp.await?))
     }
 
     /// Deletes many keys with one wait for the log; says for each whether it existed. See [`SyncEngine::delete`].

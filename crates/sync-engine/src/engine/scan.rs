@@ -25,38 +25,51 @@ impl SyncEngine {
         prefix: &str,
         limit: usize,
     ) -> Result<Vec<SyncItem>, StorageError> {
-        self.scan_prefix_after(prefix, None, limit).await
+        let page = self.scan_prefix_page(prefix, None, limit, usize::MAX);
+        Ok(page.await?.items)
     }
 
-    /// As [`SyncEngine::scan_prefix`], behind the key `after`: the next page of a longer list.
+    /// As [`SyncEngine::scan_prefix`], behind the key `after`, and no more items once they have `bytes_max` bytes: the
+    /// next page of a longer list. A page is empty only at the list's end. While it is made it takes the memory of
+    /// `bytes_max` and one item at the most, beside what L1 holds.
     ///
     /// # Errors
     /// As [`SyncEngine::scan_prefix`].
-    pub async fn scan_prefix_after(
+    pub async fn scan_prefix_page(
         &self,
         prefix: &str,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<SyncItem>, StorageError> {
+        bytes_max: usize,
+    ) -> Result<ScanPage, StorageError> {
         let core = self.core("scan_prefix")?;
         let range = KeyRange::prefix(prefix.as_bytes());
         let mut rest = match after {
             Some(after) => range.after(after.as_bytes()),
             None => range,
         };
-        let (mut items, mut rows) = (Vec::new(), limit.clamp(1, SCAN_ROWS));
-        while items.len() < limit {
-            let page = core.page(prefix, &rest, rows).await?;
-            items.extend(page.items);
+        let (mut found, mut rows) = (ScanPage::default(), limit.clamp(1, SCAN_ROWS));
+        let mut left = bytes_max;
+        loop {
+            let part = core.part(prefix, &rest, rows, left.min(SCAN_BYTES)).await?;
+            for item in part.items {
+                let fits = item.size_bytes() <= left || found.items.is_empty();
+                if found.items.len() == limit || !fits {
+                    return Ok(found.with_more());
+                }
+                left = left.saturating_sub(item.size_bytes());
+                found.items.push(item);
+            }
             // Where tombstones stand in the way, ever larger steps, so that a short list does not take a question each.
             rows = rows.saturating_mul(2).min(SCAN_ROWS);
-            match page.next {
+            match part.next {
+                Some(_) if found.items.len() >= limit || (left == 0 && !found.items.is_empty()) => {
+                    return Ok(found.with_more());
+                }
                 Some(next) => rest = next,
-                None => break,
+                None => return Ok(found),
             }
         }
-        items.truncate(limit);
-        Ok(items)
     }
 
     /// How many items have keys that begin with `prefix`. See [`SyncEngine::scan_prefix`].
@@ -123,8 +136,24 @@ impl SyncEngine {
     }
 }
 
-/// A page of a scan.
-struct Page {
+/// A page of a list. See [`SyncEngine::scan_prefix_page`].
+#[derive(Debug, Default)]
+pub struct ScanPage {
+    /// The items, in the order of their keys.
+    pub items: Vec<SyncItem>,
+    /// The key behind which the next page begins; `None`: there is none.
+    pub next: Option<Key>,
+}
+
+impl ScanPage {
+    fn with_more(mut self) -> Self {
+        self.next = self.items.last().map(|item| item.object_id.clone());
+        self
+    }
+}
+
+/// What one question to the archive gives for a page.
+struct Part {
     items: Vec<SyncItem>,
     next: Option<KeyRange>,
 }
@@ -163,15 +192,16 @@ impl Core {
         Ok(count)
     }
 
-    async fn page(
+    async fn part(
         &self,
         prefix: &str,
         range: &KeyRange,
         limit: usize,
-    ) -> Result<Page, StorageError> {
+        bytes_max: usize,
+    ) -> Result<Part, StorageError> {
         // The unstored first: what is stored in between is then in both, which does no harm.
         let dirty = self.dirty_under(prefix);
-        let rows = self.archive.scan(range, limit, SCAN_BYTES).await?;
+        let rows = self.archive.scan(range, limit, bytes_max).await?;
         let end = rows.last().map(|row| row.key().clone());
         let reached = |key: &Key| end.as_ref().is_none_or(|end| key <= end);
         let mut merged: BTreeMap<Key, Stored> = rows
@@ -187,7 +217,7 @@ impl Core {
             }
         }
         let now = self.now_ms();
-        Ok(Page {
+        Ok(Part {
             items: merged
                 .values()
                 .filter_map(|stored| stored.live_at(now))

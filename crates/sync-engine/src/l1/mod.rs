@@ -138,15 +138,20 @@ impl L1 {
 
     /// Looks a key up, and counts a read of it.
     pub fn get(&self, key: &str, now_ms: i64) -> Option<Entry> {
+        let found = self.get_present(key, now_ms);
+        if found.is_none() {
+            count(&self.shard(self.hash(key)).misses);
+        }
+        found
+    }
+
+    /// As [`L1::get`]; that the key is not there counts as nothing: whoever asks so goes on to `get` it.
+    pub fn get_present(&self, key: &str, now_ms: i64) -> Option<Entry> {
         let hash = self.hash(key);
         let now = self.gauge.now();
         let shard = self.shard(hash);
         let slab = shard.slab.read();
-        let Some(at) = slab.find(tag(hash), key) else {
-            drop(slab);
-            count(&shard.misses);
-            return None;
-        };
+        let at = slab.find(tag(hash), key)?;
         let slot = &slab.slots[at];
         slot.touch(now);
         if let Some(item) = slot.item() {

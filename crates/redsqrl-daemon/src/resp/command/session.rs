@@ -175,29 +175,38 @@ fn is_plain(text: &[u8]) -> bool {
     text.iter().all(u8::is_ascii_graphic)
 }
 
-fn client_name(name: Bytes) -> Result<Bytes, CommandError> {
-    if is_plain(&name) {
-        return Ok(name);
+/// Longest name of a client or of its library. It is kept as long as the connection, and shown in lists of all.
+const NAME_BYTES_MAX: usize = 256;
+
+fn check_name(name: &[u8], refusal: &'static str) -> Result<(), CommandError> {
+    if name.len() > NAME_BYTES_MAX {
+        return Err(CommandError::Refused(
+            "ERR names of clients and libraries have at most 256 bytes",
+        ));
     }
-    Err(CommandError::Refused(
-        "ERR Client names cannot contain spaces, newlines or special characters.",
-    ))
+    match is_plain(name) {
+        true => Ok(()),
+        false => Err(CommandError::Refused(refusal)),
+    }
+}
+
+fn client_name(name: Bytes) -> Result<Bytes, CommandError> {
+    let refusal = "ERR Client names cannot contain spaces, newlines or special characters.";
+    check_name(&name, refusal)?;
+    Ok(name)
 }
 
 fn set_info(attribute: &[u8], value: Bytes) -> Result<ClientCommand, CommandError> {
-    let (command, refusal): (fn(Bytes) -> ClientCommand, _) = if is(attribute, "lib-name") {
+    if is(attribute, "lib-name") {
         let refusal = "ERR lib-name cannot contain spaces, newlines or special characters.";
-        (ClientCommand::SetLibName, refusal)
+        check_name(&value, refusal)?;
+        Ok(ClientCommand::SetLibName(value))
     } else if is(attribute, "lib-ver") {
         let refusal = "ERR lib-ver cannot contain spaces, newlines or special characters.";
-        (ClientCommand::SetLibVersion, refusal)
+        check_name(&value, refusal)?;
+        Ok(ClientCommand::SetLibVersion(value))
     } else {
-        return Err(CommandError::Syntax);
-    };
-    if is_plain(&value) {
-        Ok(command(value))
-    } else {
-        Err(CommandError::Refused(refusal))
+        Err(CommandError::Syntax)
     }
 }
 

@@ -1,6 +1,9 @@
 //! CLIENT.
 
+use bytes::Bytes;
+
 use super::Executor;
+use super::fault::Fault;
 use super::session::copied;
 use crate::resp::command::{ClientCommand, ReplyMode};
 
@@ -32,10 +35,8 @@ impl Executor<'_> {
                 let id = i64::try_from(card.id).unwrap_or(i64::MAX);
                 self.reply().integer(id);
             }
-            ClientCommand::List => {
-                let list = self.shared.clients.list(now);
-                self.reply().bulk(list.as_bytes());
-            }
+            // Answered before, by `client_list`.
+            ClientCommand::List => {}
             ClientCommand::Info => {
                 let line = format!("{}\n", card.line(now));
                 self.reply().bulk(line.as_bytes());
@@ -44,6 +45,20 @@ impl Executor<'_> {
             ClientCommand::NoEvict(_) | ClientCommand::NoTouch(_) => self.reply().ok(),
             ClientCommand::Reply(mode) => self.reply_mode(mode),
         }
+    }
+
+    /// CLIENT LIST: a line for each client there is.
+    pub(super) async fn client_list(&mut self) -> Result<(), Fault> {
+        let shared = self.shared.clone();
+        let now = shared.env().monotonic();
+        let list = |_| {
+            let list = Bytes::from(shared.clients.list(now));
+            let bytes = list.len();
+            (list, bytes)
+        };
+        let (list, _room) = shared.budget.replies.fit(0, list).await?;
+        self.reply().value(&list);
+        Ok(self.output.relieve().await?)
     }
 
     fn reply_mode(&mut self, mode: ReplyMode) {

@@ -1,7 +1,11 @@
 //! Why a command failed, as a reply.
 
+use std::io;
+
 use sync_engine::{EngineState, ErrorKind, InvalidKey, StorageError};
 
+use crate::budget::NoRoom;
+use crate::reader::ReadError;
 use crate::resp::streams::StreamError;
 
 /// A failed command. Displayed as the whole error reply, code first.
@@ -28,12 +32,12 @@ pub(super) enum Fault {
     /// A cursor nobody has given out, or that is too old.
     #[error("ERR the cursor is unknown or too old: begin again with 0")]
     Cursor,
-    /// A reply too large to hold.
-    #[error("ERR the values asked for are more than {bytes_max} bytes together: ask for fewer")]
-    ReplyTooLarge {
-        /// The limit.
-        bytes_max: usize,
-    },
+    /// Too much is held for clients.
+    #[error("BUSY {0}")]
+    NoRoom(#[from] NoRoom),
+    /// The client is gone, or has to go: nothing can be answered any more.
+    #[error("{0}")]
+    Gone(#[from] io::Error),
     /// A count beyond what a reply can say.
     #[error("ERR the value is out of range")]
     OutOfRange,
@@ -47,6 +51,15 @@ impl Fault {
     /// Whether the engine, not the client, is to blame.
     pub(super) fn is_of_engine(&self) -> bool {
         matches!(self, Fault::Engine(error) if error.kind() != ErrorKind::Invalid)
+    }
+}
+
+impl From<ReadError> for Fault {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Storage(error) => Fault::Engine(error),
+            ReadError::NoRoom(error) => Fault::NoRoom(error),
+        }
     }
 }
 

@@ -108,10 +108,15 @@ impl Facts<'_> {
         let streams = self.shared.streams.with(|store| store.bytes());
         let log = self.shared.log.as_ref().map_or(0, |log| log.bytes());
         let used = l1.bytes.saturating_add(streams).saturating_add(log);
+        let budget = &self.shared.budget;
+        let clients = [&budget.lookups, &budget.replies, &budget.requests];
+        let clients: usize = clients.iter().map(|room| room.held_bytes()).sum();
+        let used = used.saturating_add(clients);
         text.line("used_memory", used);
         text.line("used_memory_items", l1.bytes);
         text.line("used_memory_streams", streams);
         text.line("used_memory_changes", log);
+        text.line("used_memory_clients", clients);
         text.line("maxmemory", self.shared.engine.config().l1_max_bytes);
         text.line("maxmemory_policy", "noeviction");
         text.line(

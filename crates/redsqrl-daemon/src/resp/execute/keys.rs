@@ -5,7 +5,7 @@ use sync_engine::Key;
 
 use super::Executor;
 use super::fault::Fault;
-use super::values::{keys_at_once, keys_first, largest};
+use super::values::Walk;
 use crate::resp::special::Place;
 
 /// Keys deleted with one wait for the log. Each is looked up first, to be counted.
@@ -41,7 +41,12 @@ impl Executor<'_> {
                 .shared(ids.iter().map(|id| id.as_bytes()))
                 .await;
             let ids: Vec<&str> = ids.iter().map(Key::as_str).collect();
-            for part in ids.chunks(DELETES_AT_ONCE) {
+            let mut rest = ids.as_slice();
+            while !rest.is_empty() {
+                let part = rest.get(..DELETES_AT_ONCE).unwrap_or(rest);
+                let (count, _room) = shared.reader.room_for(part).await?;
+                let (part, later) = rest.split_at(count);
+                rest = later;
                 let existed = shared.engine.delete_many(part).await?;
                 gone += existed.iter().filter(|existed| **existed).count();
             }
@@ -59,14 +64,11 @@ impl Executor<'_> {
             _ => self.is_stream(key),
         };
         let mut count = special.iter().filter(is_there).count();
-        let mut rest = items.as_slice();
-        let mut at_once = keys_first();
-        while !rest.is_empty() {
-            let (part, later) = rest.split_at(at_once.min(rest.len()));
-            rest = later;
-            let found = self.items(part).await?;
-            at_once = keys_at_once(largest(found.iter()));
-            count += found.iter().flatten().count();
+        let mut walk = Walk::over(&items);
+        while let Some(part) = walk.ahead() {
+            let found = self.look(part).await?;
+            walk.pass(&found);
+            count += found.items.iter().flatten().count();
         }
         self.reply().count(count);
         Ok(())
@@ -78,7 +80,7 @@ impl Executor<'_> {
             Place::Root => "none",
             Place::Changes | Place::Mail if self.is_stream(key) => "stream",
             Place::Changes | Place::Mail => "none",
-            Place::Item => match self.item_of(key).await? {
+            Place::Item => match self.item_of(key).await?.item {
                 Some(_) => "string",
                 None => "none",
             },

@@ -4,6 +4,7 @@ use sync_engine::SyncItem;
 
 use super::Executor;
 use super::fault::Fault;
+use super::values::One;
 use crate::resp::command::{Expire, ExpireIf};
 use crate::resp::special::Place;
 
@@ -41,7 +42,7 @@ impl Executor<'_> {
         tell: fn(i64, i64) -> i64,
     ) -> Result<(), Fault> {
         let number = match self.shared.place(key) {
-            Place::Item => match self.item_of(key).await? {
+            Place::Item => match self.item_of(key).await?.item {
                 None => ABSENT,
                 Some(item) => {
                     let now_ms = self.shared.env().now_ms();
@@ -62,13 +63,13 @@ impl Executor<'_> {
         let _held = shared.locks.exclusive(&expire.key).await;
         let now_ms = shared.env().now_ms();
         let deadline = expire.expiry.deadline_ms(now_ms);
-        let found = self.item_of(&expire.key).await?;
-        let due = found.filter(|item| is_due(expire.condition, item.expires_at, deadline));
+        let One { item, room: _room } = self.item_of(&expire.key).await?;
+        let due = item.filter(|item| is_due(expire.condition, item.expires_at, deadline));
         let is_due = due.is_some();
         match due {
             None => {}
             Some(item) if deadline <= now_ms => {
-                shared.engine.delete(&item.object_id).await?;
+                self.delete(&item.object_id).await?;
             }
             Some(item) => self.rewrite(item, Some(deadline)).await?,
         }
@@ -80,10 +81,8 @@ impl Executor<'_> {
         self.check_writable(key)?;
         let shared = self.shared.clone();
         let _held = shared.locks.exclusive(key).await;
-        let bounded = self
-            .item_of(key)
-            .await?
-            .filter(|item| item.expires_at.is_some());
+        let One { item, room: _room } = self.item_of(key).await?;
+        let bounded = item.filter(|item| item.expires_at.is_some());
         let was_bounded = bounded.is_some();
         if let Some(item) = bounded {
             self.rewrite(item, None).await?;

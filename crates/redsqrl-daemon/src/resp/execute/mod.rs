@@ -38,7 +38,7 @@ use sync_engine::{Key, SyncItem};
 pub(super) use group::{Group, Groups};
 pub(super) use session::Session;
 
-use super::command::{ReplyMode, XRead};
+use super::command::{ClientCommand, ReplyMode, XRead};
 use super::output::Output;
 use super::shared::RespShared;
 use super::{Reply, Request};
@@ -118,10 +118,20 @@ impl Executor<'_> {
             Request::XRead(read) => return self.xread(read).await,
             other => self.others(other).await,
         };
-        if let Err(fault) = result {
-            self.fault(&fault);
-        }
+        self.answered(result)?;
         Ok(None)
+    }
+
+    /// Answers a fault with an error, unless there is nobody to answer.
+    fn answered(&mut self, result: Result<(), Fault>) -> io::Result<()> {
+        match result {
+            Ok(()) => Ok(()),
+            Err(Fault::Gone(error)) => Err(error),
+            Err(fault) => {
+                self.fault(&fault);
+                Ok(())
+            }
+        }
     }
 
     /// Streams, and what concerns the connection alone.
@@ -133,15 +143,16 @@ impl Executor<'_> {
             Request::XDel { key, ids } => self.xdel(&key, &ids).await,
             Request::XTrim { key, trim } => self.xtrim(&key, trim).await,
             Request::XInfoStream(key) => self.xinfo(&key).await,
+            Request::Client(ClientCommand::List) => self.client_list().await,
             Request::Ping(text) => {
                 match text {
-                    Some(text) => self.reply().bulk(&text),
+                    Some(text) => self.reply().value(&text),
                     None => self.reply().simple("PONG"),
                 }
                 Ok(())
             }
             Request::Echo(text) => {
-                self.reply().bulk(&text);
+                self.reply().value(&text);
                 Ok(())
             }
             Request::Command(query) => {
@@ -189,10 +200,4 @@ impl Executor<'_> {
             _ => Err(Fault::OwnKey),
         }
     }
-}
-
-/// The key as the engine takes it; `None` for bytes under which nothing can be stored, so that
-/// nothing is there.
-fn readable(key: &[u8]) -> Option<&str> {
-    std::str::from_utf8(key).ok()
 }

@@ -1,15 +1,21 @@
 //! SCAN: the keys of items, in their order, page by page.
 
-use sync_engine::{Key, SyncItem};
+use sync_engine::{Key, ScanPage};
 
 use super::Executor;
 use super::fault::Fault;
-use super::values::{keys_at_once, keys_first};
+use crate::limits::CLIENT_BYTES;
 use crate::resp::command::Scan;
 use crate::resp::glob::Glob;
 
 /// Most keys one SCAN looks at, whatever COUNT says; it is a hint.
 const KEYS_LOOKED_AT_MAX: usize = 10_000;
+
+/// Keys looked at with one question.
+const KEYS_AT_ONCE: usize = 256;
+
+/// A page with so many bytes of keys is long enough.
+const PAGE_BYTES: usize = CLIENT_BYTES / 2;
 
 /// One page: its keys, and behind which key the next one begins.
 struct Page {
@@ -51,7 +57,7 @@ impl Executor<'_> {
 
     /// A pattern that only one key matches.
     async fn page_of_one(&self, key: &[u8]) -> Result<Page, Fault> {
-        let found = self.item_of(key).await?;
+        let found = self.item_of(key).await?.item;
         Ok(Page {
             keys: found.iter().map(|item| item.object_id.clone()).collect(),
             next: None,
@@ -67,24 +73,15 @@ impl Executor<'_> {
             keys: Vec::new(),
             next: after.map(Key::from),
         };
-        let mut at_once = keys_first();
-        while left > 0 {
-            let wanted = left.min(at_once);
-            let behind = page.next.as_ref().map(Key::as_str);
-            let items = self
-                .shared
-                .engine
-                .scan_prefix_after(&prefix, behind, wanted)
-                .await?;
-            if items.len() < wanted {
-                page.take(items, scan.pattern.as_ref());
-                page.next = None;
+        while left > 0 && page.bytes() < PAGE_BYTES {
+            let behind = page.next.as_deref();
+            let reader = &self.shared.reader;
+            let (found, _room) = reader.page(&prefix, behind, left.min(KEYS_AT_ONCE)).await?;
+            left = left.saturating_sub(found.items.len());
+            page.take(found, scan.pattern.as_ref());
+            if page.next.is_none() {
                 break;
             }
-            left -= wanted;
-            let sizes = items.iter().map(|item| item.content.len());
-            at_once = keys_at_once(sizes.max().unwrap_or(0));
-            page.take(items, scan.pattern.as_ref());
         }
         Ok(page)
     }
@@ -98,11 +95,15 @@ impl Page {
         }
     }
 
-    fn take(&mut self, items: Vec<SyncItem>, pattern: Option<&Glob>) {
-        self.next = items.last().map(|item| item.object_id.clone());
+    fn take(&mut self, found: ScanPage, pattern: Option<&Glob>) {
+        self.next = found.next;
         let matches = |key: &Key| pattern.is_none_or(|pattern| pattern.matches(key.as_bytes()));
-        let keys = items.into_iter().map(|item| item.object_id.clone());
+        let keys = found.items.iter().map(|item| item.object_id.clone());
         self.keys.extend(keys.filter(matches));
+    }
+
+    fn bytes(&self) -> usize {
+        self.keys.iter().map(|key| key.len()).sum()
     }
 }
 

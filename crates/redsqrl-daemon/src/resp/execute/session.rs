@@ -49,7 +49,7 @@ impl Session {
 
     /// A writer of replies in this connection's protocol version.
     pub(crate) fn reply<'a>(&self, output: &'a mut Output) -> Reply<'a> {
-        Reply::new(&mut output.buf, self.proto)
+        Reply::new(&mut output.pieces, self.proto)
     }
 
     pub(super) fn close(&mut self) {

@@ -8,6 +8,7 @@ use sync_engine::{InvalidItem, Key, StorageError, SyncItem};
 
 use super::Executor;
 use super::fault::Fault;
+use super::values::One;
 use crate::resp::command::{Lifetime, Set, SetIf, SetReply};
 
 impl Executor<'_> {
@@ -75,29 +76,30 @@ impl Executor<'_> {
         self.check_writable(&set.key)?;
         let item = self.item(&set.key, &set.value)?;
         let shared = self.shared.clone();
-        let _held = shared.locks.exclusive(&set.key).await;
-        let old = self.item_of(&set.key).await?;
+        let lock = shared.locks.exclusive(&set.key).await;
+        let old = match set.reply {
+            SetReply::OldValue => One::from(self.portion(&[&set.key]).await?),
+            SetReply::Status | SetReply::Flag => self.item_of(&set.key).await?,
+        };
         let is_due = match set.condition {
             None => true,
-            Some(SetIf::Absent) => old.is_none(),
-            Some(SetIf::Present) => old.is_some(),
+            Some(SetIf::Absent) => old.item.is_none(),
+            Some(SetIf::Present) => old.item.is_some(),
         };
         if is_due {
-            let expires_at = expires_at(set.lifetime, old.as_ref(), shared.env().now_ms());
+            let expires_at = expires_at(set.lifetime, old.item.as_ref(), shared.env().now_ms());
             shared
                 .engine
                 .submit(item.with_expires_at(expires_at))
                 .await?;
         }
-        let mut reply = self.reply();
+        // A client that takes its time holds up no other.
+        drop(lock);
         match (set.reply, is_due) {
-            (SetReply::Status, true) => reply.ok(),
-            (SetReply::Status, false) => reply.null(),
-            (SetReply::Flag, is_due) => reply.integer(is_due.into()),
-            (SetReply::OldValue, _) => match &old {
-                Some(old) => reply.bulk(&old.content),
-                None => reply.null(),
-            },
+            (SetReply::Status, true) => self.reply().ok(),
+            (SetReply::Status, false) => self.reply().null(),
+            (SetReply::Flag, is_due) => self.reply().integer(is_due.into()),
+            (SetReply::OldValue, _) => self.send_value(old).await?,
         }
         Ok(())
     }
@@ -105,15 +107,13 @@ impl Executor<'_> {
     pub(super) async fn getdel(&mut self, key: &[u8]) -> Result<(), Fault> {
         self.check_writable(key)?;
         let shared = self.shared.clone();
-        let _held = shared.locks.exclusive(key).await;
-        match self.item_of(key).await? {
-            Some(old) => {
-                shared.engine.delete(&old.object_id).await?;
-                self.reply().bulk(&old.content);
-            }
-            None => self.reply().null(),
+        let lock = shared.locks.exclusive(key).await;
+        let old = One::from(self.portion(&[key]).await?);
+        if let Some(old) = &old.item {
+            self.delete(&old.object_id).await?;
         }
-        Ok(())
+        drop(lock);
+        self.send_value(old).await
     }
 }
 

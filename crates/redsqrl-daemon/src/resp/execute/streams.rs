@@ -1,26 +1,17 @@
 //! Commands about streams. Only keys of the node's own hold streams.
 
-use std::future::ready;
 use std::io;
-use std::sync::Arc;
 
 use super::Executor;
 use super::fault::Fault;
+use crate::limits::PORTION_BYTES;
 use crate::resp::command::{XRange, XRead};
 use crate::resp::mailbox::MAIL_AGE_MAX;
 use crate::resp::special::Place;
 use crate::resp::streams::{
-    Append, Entry, StreamError, StreamId, StreamInfo, StreamSource, Trim, stream_reply,
+    Append, Read, ReadResult, Run, Span, StreamError, StreamId, StreamInfo, StreamSource, Trim,
+    stream_reply,
 };
-
-/// What a command finds under a key.
-enum Found {
-    /// A stream kept here, behind the lock.
-    Kept,
-    /// A stream kept elsewhere.
-    Served(Arc<dyn StreamSource>),
-    Nothing,
-}
 
 impl Executor<'_> {
     pub(super) fn xadd(&mut self, append: &Append) -> Result<(), Fault> {
@@ -48,37 +39,49 @@ impl Executor<'_> {
     }
 
     pub(super) async fn xlen(&mut self, key: &[u8]) -> Result<(), Fault> {
-        let len = match self.find(key).await? {
-            Found::Served(source) => source.len(),
-            Found::Kept => self.shared.streams.with(|store| {
-                let stream = store.source(key);
-                stream.map_or(0, StreamSource::len)
-            }),
-            Found::Nothing => 0,
+        let len = match self.holds_stream(key).await? {
+            true => self.with_stream(key, |stream| stream.len()).unwrap_or(0),
+            false => 0,
         };
         self.reply().count(len);
         Ok(())
     }
 
+    /// XRANGE and XREVRANGE: the entries as they are now, however long the client takes to read
+    /// them; all of them, or an error.
     pub(super) async fn xrange(&mut self, range: &XRange) -> Result<(), Fault> {
-        let found = self.find(&range.key).await?;
-        if range.count == Some(0) && !matches!(found, Found::Nothing) {
+        let is_there = self.holds_stream(&range.key).await?;
+        if range.count == Some(0) && is_there {
             self.reply().null_array();
             return Ok(());
         }
-        let read = |source: &dyn StreamSource| -> Vec<Entry> {
-            let count = range.count.unwrap_or(usize::MAX);
-            source.range(range.start, range.end, count, range.rev)
+        let span = Span {
+            start: range.start,
+            end: range.end,
+            count: range.count.unwrap_or(usize::MAX),
+            rev: range.rev,
         };
-        let entries = match found {
-            Found::Served(source) => read(source.as_ref()),
-            Found::Kept => self.shared.streams.with(|store| {
-                let stream = store.source(&range.key);
-                stream.map(read).unwrap_or_default()
-            }),
-            Found::Nothing => Vec::new(),
+        let shared = self.shared.clone();
+        let read = |_| {
+            let run = self.with_stream(&range.key, |stream| stream.range(span, usize::MAX));
+            let run = run.unwrap_or_else(Run::empty);
+            let bytes = run.bytes();
+            (run, bytes)
         };
-        stream_reply::entries(&mut self.reply(), &entries);
+        let (run, mut room) = shared.budget.replies.fit(0, read).await?;
+        self.reply().array(run.len());
+        let left = |bytes| room.iter_mut().for_each(|room| room.shrink_to(bytes));
+        Ok(self.send_run(run, left).await?)
+    }
+
+    /// Sends entries one by one; `left` is told after each what the others keep.
+    async fn send_run(&mut self, mut run: Run, mut left: impl FnMut(usize)) -> io::Result<()> {
+        while let Some(entry) = run.next() {
+            stream_reply::entry(&mut self.reply(), &entry);
+            drop(entry);
+            self.output.relieve().await?;
+            left(run.bytes());
+        }
         Ok(())
     }
 
@@ -102,15 +105,53 @@ impl Executor<'_> {
         if wanted.block.is_some() {
             return Ok(Some(wanted));
         }
-        let found = self.shared.streams.read(wanted.read, ready(())).await;
-        stream_reply::read(&mut self.reply(), &found);
+        let read = self.shared.streams.resolve(wanted.read);
+        if !self.answer_read(&read).await? {
+            self.reply().null_array();
+        }
         Ok(None)
     }
 
+    /// Answers an XREAD of streams without `$`; `false`: there is nothing to be read, and no answer.
+    ///
+    /// # Errors
+    /// The client has gone.
+    pub(in crate::resp) async fn answer_read(&mut self, read: &Read) -> io::Result<bool> {
+        let done = self.read_streams(read).await;
+        let is_answered = !matches!(done, Ok(false));
+        self.answered(done.map(|_| ()))?;
+        Ok(is_answered)
+    }
+
+    /// At most about 8 MiB are given, or one entry: the reader goes on from there.
+    async fn read_streams(&mut self, read: &Read) -> Result<bool, Fault> {
+        let shared = self.shared.clone();
+        let look = |granted| {
+            let found = shared.streams.read(read, granted);
+            let bytes = found.iter().map(|(_, run)| run.bytes()).sum();
+            (found, bytes)
+        };
+        let (found, _room) = shared.budget.replies.fit(PORTION_BYTES, look).await?;
+        if found.is_empty() {
+            return Ok(false);
+        }
+        self.send_read(found).await?;
+        Ok(true)
+    }
+
+    async fn send_read(&mut self, found: ReadResult) -> io::Result<()> {
+        stream_reply::read_head(&mut self.reply(), found.len());
+        for (key, run) in found {
+            stream_reply::stream_head(&mut self.reply(), &key, run.len());
+            self.send_run(run, |_| {}).await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn xdel(&mut self, key: &[u8], ids: &[StreamId]) -> Result<(), Fault> {
-        let gone = match self.find(key).await? {
-            Found::Nothing => 0,
-            _ => self
+        let gone = match self.holds_stream(key).await? {
+            false => 0,
+            true => self
                 .shared
                 .streams
                 .with(|store| store.delete_entries(key, ids))?,
@@ -120,42 +161,45 @@ impl Executor<'_> {
     }
 
     pub(super) async fn xtrim(&mut self, key: &[u8], trim: Trim) -> Result<(), Fault> {
-        let gone = match self.find(key).await? {
-            Found::Nothing => 0,
-            _ => self.shared.streams.with(|store| store.trim(key, trim))?,
+        let gone = match self.holds_stream(key).await? {
+            false => 0,
+            true => self.shared.streams.with(|store| store.trim(key, trim))?,
         };
         self.reply().count(gone);
         Ok(())
     }
 
     pub(super) async fn xinfo(&mut self, key: &[u8]) -> Result<(), Fault> {
-        let info = match self.find(key).await? {
-            Found::Served(source) => StreamInfo::of(source.as_ref()),
-            Found::Kept => self.shared.streams.with(|store| store.info(key))?,
-            Found::Nothing => return Err(StreamError::NoSuchKey.into()),
+        if !self.holds_stream(key).await? {
+            return Err(StreamError::NoSuchKey.into());
+        }
+        let shared = self.shared.clone();
+        let look = |_| {
+            let info = shared.streams.with(|store| store.info(key));
+            let bytes = info.as_ref().map_or(0, StreamInfo::bytes);
+            (info, bytes)
         };
-        stream_reply::info(&mut self.reply(), &info);
-        Ok(())
+        let (info, _room) = shared.budget.replies.fit(0, look).await?;
+        stream_reply::info(&mut self.reply(), &info?);
+        Ok(self.output.relieve().await?)
     }
 
-    /// What is under the key; a string is of the wrong type.
-    async fn find(&self, key: &[u8]) -> Result<Found, Fault> {
+    /// Whether there is a stream under the key; a string is of the wrong type.
+    async fn holds_stream(&self, key: &[u8]) -> Result<bool, Fault> {
         match self.shared.place(key) {
             Place::Root => Err(Fault::WrongType),
-            Place::Item => match self.item_of(key).await? {
+            Place::Item => match self.item_of(key).await?.item {
                 Some(_) => Err(Fault::WrongType),
-                None => Ok(Found::Nothing),
+                None => Ok(false),
             },
-            Place::Changes | Place::Mail => {
-                Ok(self
-                    .shared
-                    .streams
-                    .with(|store| match (store.served(key), store.source(key)) {
-                        (Some(source), _) => Found::Served(source),
-                        (None, Some(_)) => Found::Kept,
-                        (None, None) => Found::Nothing,
-                    }))
-            }
+            Place::Changes | Place::Mail => Ok(self.is_stream(key)),
         }
+    }
+
+    /// What `work` makes of a stream, if there is one.
+    fn with_stream<T>(&self, key: &[u8], work: impl FnOnce(&dyn StreamSource) -> T) -> Option<T> {
+        self.shared
+            .streams
+            .with(|store| store.source(key).map(work))
     }
 }

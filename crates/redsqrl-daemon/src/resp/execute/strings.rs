@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Executor;
 use super::fault::Fault;
-use super::values::{keys_at_once, keys_first, largest};
+use super::values::Walk;
 use crate::resp::special::Place;
 
 impl Executor<'_> {
@@ -15,39 +15,28 @@ impl Executor<'_> {
     /// # Errors
     /// The client has gone.
     pub(super) async fn gets(&mut self, keys: &[Bytes]) -> io::Result<()> {
-        let mut rest = keys;
-        let mut count = keys_first();
-        while !rest.is_empty() {
-            let (part, later) = rest.split_at(count.min(rest.len()));
-            rest = later;
-            match self.items(part).await {
-                Ok(items) => {
-                    count = keys_at_once(largest(items.iter()));
-                    for item in items {
+        let mut walk = Walk::over(keys);
+        while let Some(part) = walk.ahead() {
+            match self.portion(part).await {
+                Ok(found) => {
+                    walk.pass(&found);
+                    for item in &found.items {
                         match item {
-                            Some(item) => self.reply().bulk(&item.content),
+                            Some(item) => self.reply().value(&item.content),
                             None => self.reply().null(),
                         }
                         self.output.relieve().await?;
                     }
                 }
-                Err(fault) if part.len() == 1 => self.fault(&fault),
-                Err(_) => self.gets_one_by_one(part).await,
+                // A key that could not be looked up must not take its neighbours with it.
+                Err(Fault::Engine(_)) if part.len() > 1 => walk.slow_down(),
+                Err(fault) => {
+                    walk.skip(1);
+                    self.answered(Err(fault))?;
+                }
             }
-            self.output.relieve().await?;
         }
         Ok(())
-    }
-
-    /// A key that could not be looked up must not take its neighbours with it.
-    async fn gets_one_by_one(&mut self, keys: &[Bytes]) {
-        for key in keys {
-            match self.item_of(key).await {
-                Ok(Some(item)) => self.reply().bulk(&item.content),
-                Ok(None) => self.reply().null(),
-                Err(fault) => self.fault(&fault),
-            }
-        }
     }
 
     /// GET of a key that is no item's.
@@ -63,35 +52,35 @@ impl Executor<'_> {
         Ok(())
     }
 
+    /// MGET. Its values are read and sent piece by piece. If one cannot be read after others have
+    /// been sent, the connection is cut: an error can no longer be told from a value.
     pub(super) async fn mget(&mut self, keys: &[Bytes]) -> Result<(), Fault> {
-        let bytes_max = self.shared.limits().reply_bytes_max;
-        let mut found: Vec<Option<Bytes>> = Vec::with_capacity(keys.len());
-        let mut bytes = 0usize;
-        let mut rest = keys;
-        let mut count = keys_first();
-        while !rest.is_empty() {
-            let (part, later) = rest.split_at(count.min(rest.len()));
-            rest = later;
-            let items = self.items(part).await?;
-            count = keys_at_once(largest(items.iter()));
-            for (key, item) in part.iter().zip(items) {
+        let begin = self.output.mark();
+        self.reply().array(keys.len());
+        match self.values(keys).await {
+            Err(fault) if !self.output.take_back(begin) => {
+                self.shared.stats.failed.add(1);
+                Err(Fault::Gone(io::Error::other(fault)))
+            }
+            done => done,
+        }
+    }
+
+    async fn values(&mut self, keys: &[Bytes]) -> Result<(), Fault> {
+        let mut walk = Walk::over(keys);
+        while let Some(part) = walk.ahead() {
+            let found = self.portion(part).await?;
+            walk.pass(&found);
+            for (key, item) in part.iter().zip(&found.items) {
                 let value = match self.shared.place(key) {
                     Place::Root => self.root()?.map(Bytes::from),
-                    _ => item.map(|item| item.content.clone()),
+                    _ => item.as_ref().map(|item| item.content.clone()),
                 };
-                bytes = bytes.saturating_add(value.as_ref().map_or(0, Bytes::len));
-                found.push(value);
-            }
-            if bytes > bytes_max {
-                return Err(Fault::ReplyTooLarge { bytes_max });
-            }
-        }
-        let mut reply = self.reply();
-        reply.array(found.len());
-        for value in &found {
-            match value {
-                Some(value) => reply.bulk(value),
-                None => reply.null(),
+                match value {
+                    Some(value) => self.reply().value(&value),
+                    None => self.reply().null(),
+                }
+                self.output.relieve().await?;
             }
         }
         Ok(())
@@ -101,8 +90,8 @@ impl Executor<'_> {
         let len = match self.shared.place(key) {
             Place::Root => self.root()?.map_or(0, |root| root.len()),
             _ => {
-                let item = self.string_item(key).await?;
-                item.map_or(0, |item| item.content.len())
+                let found = self.string_item(key).await?;
+                found.item.map_or(0, |item| item.content.len())
             }
         };
         self.reply().count(len);

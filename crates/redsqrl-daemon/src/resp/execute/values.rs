@@ -2,80 +2,128 @@
 
 use sync_engine::SyncItem;
 
+use super::Executor;
 use super::fault::Fault;
-use super::{Executor, readable};
+use crate::budget::Held;
+use crate::limits::PORTION_BYTES;
+use crate::reader::Found;
 use crate::resp::special::Place;
 
-/// Keys looked up with one call, at the most. Their items are in memory together, and each may
-/// be as large as a payload…
+/// Keys looked up with one call, at the most…
 const KEYS_MAX: usize = 64;
 
 /// … and at first, while the size of the items is unknown.
 const KEYS_FIRST: usize = 16;
 
-/// Keys are looked up together as long as their items have about so many bytes.
-const BYTES_AT_ONCE: usize = 8 * 1024 * 1024;
+/// A walk over keys, so many at once that their items are not too much.
+pub(super) struct Walk<'k, K> {
+    rest: &'k [K],
+    at_once: usize,
+}
 
-/// How many keys to look up next, after a look-up whose largest item had so many bytes.
-pub(super) fn keys_at_once(largest: usize) -> usize {
-    match largest {
-        0 => KEYS_MAX,
-        _ => (BYTES_AT_ONCE / largest).clamp(1, KEYS_MAX),
+impl<'k, K> Walk<'k, K> {
+    pub(super) fn over(keys: &'k [K]) -> Self {
+        Walk {
+            rest: keys,
+            at_once: KEYS_FIRST,
+        }
+    }
+
+    /// The keys to look up next; `None`: all have been passed.
+    pub(super) fn ahead(&self) -> Option<&'k [K]> {
+        let ahead = self.rest.get(..self.at_once).unwrap_or(self.rest);
+        (!ahead.is_empty()).then_some(ahead)
+    }
+
+    /// Goes past the keys that were looked up.
+    pub(super) fn pass(&mut self, found: &Found) {
+        self.skip(found.items.len());
+        let sizes = found.items.iter().flatten().map(|item| item.content.len());
+        self.at_once = match sizes.max() {
+            None | Some(0) => KEYS_MAX,
+            Some(largest) => (PORTION_BYTES / largest).clamp(1, KEYS_MAX),
+        };
+    }
+
+    /// Goes past so many keys.
+    pub(super) fn skip(&mut self, keys: usize) {
+        self.rest = self.rest.get(keys..).unwrap_or_default();
+    }
+
+    /// Looks up only one next.
+    pub(super) fn slow_down(&mut self) {
+        self.at_once = 1;
     }
 }
 
-/// See [`keys_at_once`].
-pub(super) fn keys_first() -> usize {
-    KEYS_FIRST
+/// What was found under one key, and the room it takes until this is dropped.
+pub(super) struct One {
+    pub item: Option<SyncItem>,
+    pub room: Option<Held>,
 }
 
-/// The most bytes one of the items has.
-pub(super) fn largest<'a>(items: impl Iterator<Item = &'a Option<SyncItem>>) -> usize {
-    let sizes = items.flatten().map(|item| item.content.len());
-    sizes.max().unwrap_or(0)
+impl From<Found> for One {
+    fn from(mut found: Found) -> Self {
+        One {
+            item: found.items.pop().flatten(),
+            room: found.room,
+        }
+    }
 }
 
 impl Executor<'_> {
-    /// The items of these keys, which are keys of items, in order.
-    pub(super) async fn items<K: AsRef<[u8]>>(
-        &self,
-        keys: &[K],
-    ) -> Result<Vec<Option<SyncItem>>, Fault> {
-        let ids: Vec<Option<&str>> = keys.iter().map(|key| readable(key.as_ref())).collect();
-        let asked: Vec<&str> = ids.iter().flatten().copied().collect();
-        let found = match asked.as_slice() {
-            [] => Vec::new(),
-            [one] => vec![self.shared.engine.get(one).await?],
-            many => self.shared.engine.get_many(many).await?,
-        };
-        let mut found = found.into_iter();
-        let items = ids.iter().map(|id| match id {
-            Some(_) => found.next().flatten(),
-            None => None,
-        });
-        Ok(self.counted(items.collect()))
+    /// The items of the first of these keys, at least of one, to be looked at.
+    pub(super) async fn look<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Found, Fault> {
+        let found = self.shared.reader.look(keys).await?;
+        Ok(self.counted(found))
     }
 
-    /// The item of this key, which is a key of items.
-    pub(super) async fn item_of(&self, key: &[u8]) -> Result<Option<SyncItem>, Fault> {
-        Ok(self.items(&[key]).await?.pop().flatten())
+    /// The same, to be sent.
+    pub(super) async fn portion<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Found, Fault> {
+        let found = self.shared.reader.portion(keys).await?;
+        Ok(self.counted(found))
+    }
+
+    /// The item of this key, which is a key of items, to be looked at.
+    pub(super) async fn item_of(&self, key: &[u8]) -> Result<One, Fault> {
+        Ok(self.look(&[key]).await?.into())
     }
 
     /// As [`Executor::item_of`], for any key: a stream is of the wrong type.
-    pub(super) async fn string_item(&self, key: &[u8]) -> Result<Option<SyncItem>, Fault> {
+    pub(super) async fn string_item(&self, key: &[u8]) -> Result<One, Fault> {
+        let nothing = One {
+            item: None,
+            room: None,
+        };
         match self.shared.place(key) {
             Place::Item => self.item_of(key).await,
             Place::Root => Err(Fault::OwnKey),
             Place::Changes | Place::Mail if self.is_stream(key) => Err(Fault::WrongType),
-            Place::Changes | Place::Mail => Ok(None),
+            Place::Changes | Place::Mail => Ok(nothing),
         }
     }
 
-    fn counted(&self, items: Vec<Option<SyncItem>>) -> Vec<Option<SyncItem>> {
-        let hits = items.iter().flatten().count();
+    /// Deletes an item; says whether there was one.
+    pub(super) async fn delete(&self, id: &str) -> Result<bool, Fault> {
+        let (_, _room) = self.shared.reader.room_for(&[id]).await?;
+        Ok(self.shared.engine.delete(id).await?)
+    }
+
+    /// Answers with a value, and holds its room until it is on its way.
+    pub(super) async fn send_value(&mut self, one: One) -> Result<(), Fault> {
+        match &one.item {
+            Some(item) => self.reply().value(&item.content),
+            None => self.reply().null(),
+        }
+        self.output.relieve().await?;
+        Ok(())
+    }
+
+    fn counted(&self, found: Found) -> Found {
+        let hits = found.items.iter().flatten().count();
         self.shared.stats.hits.add(hits);
-        self.shared.stats.misses.add(items.len() - hits);
-        items
+        self.shared.stats.misses.add(found.items.len() - hits);
+        found
     }
 
     pub(super) fn is_stream(&self, key: &[u8]) -> bool {

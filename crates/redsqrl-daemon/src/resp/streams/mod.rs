@@ -21,8 +21,8 @@ use bytes::Bytes;
 
 pub use error::StreamError;
 pub use id::{AddId, BoundError, InvalidStreamId, ReadFrom, Side, StreamId, parse_bound};
-pub use source::{Entry, StreamInfo, StreamSource};
-pub use store::{Look, StreamStore};
+pub use source::{Entry, Fields, Run, Span, StreamInfo, StreamSource};
+pub use store::StreamStore;
 pub use stream::{Cut, Keep, Stream, Trim, entry_bytes};
 
 /// What XADD asks for.
@@ -59,4 +59,4 @@ pub struct Read {
 }
 
 /// Keys and the entries read from each; streams without news are left out.
-pub type ReadResult = Vec<(Bytes, Vec<Entry>)>;
+pub type ReadResult = Vec<(Bytes, Run)>;

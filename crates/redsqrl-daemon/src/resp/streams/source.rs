@@ -1,16 +1,120 @@
 //! What a stream looks like to its readers.
 
+use std::fmt;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
-use super::StreamId;
+use super::{StreamId, entry_bytes};
 
-/// One entry of a stream: an id and field–value pairs, in the order written.
+/// Field–value pairs, in the order written.
+pub type Fields = Vec<(Bytes, Bytes)>;
+
+/// One entry of a stream, shared with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Where it stands in its stream.
     pub id: StreamId,
     /// Fields and values.
-    pub fields: Vec<(Bytes, Bytes)>,
+    pub fields: Arc<Fields>,
+}
+
+/// Which entries a reader asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The lowest id.
+    pub start: StreamId,
+    /// The highest one.
+    pub end: StreamId,
+    /// Most entries.
+    pub count: usize,
+    /// Those with the highest ids, in descending order, instead of those with the lowest in
+    /// ascending order.
+    pub rev: bool,
+}
+
+impl Span {
+    /// A whole stream.
+    pub const ALL: Span = Span {
+        start: StreamId::MIN,
+        end: StreamId::MAX,
+        count: usize::MAX,
+        rev: false,
+    };
+
+    /// The oldest entry.
+    pub const OLDEST: Span = Span {
+        count: 1,
+        ..Span::ALL
+    };
+
+    /// The newest entry.
+    pub const NEWEST: Span = Span {
+        count: 1,
+        rev: true,
+        ..Span::ALL
+    };
+}
+
+/// Entries as they were at one moment, one after the other. Whoever has it keeps them alive, also
+/// when the stream has let go of them; none is encoded before its turn.
+pub struct Run {
+    bytes: usize,
+    /// What each counts, and the entry.
+    entries: Box<dyn ExactSizeIterator<Item = (usize, Entry)> + Send>,
+}
+
+impl Run {
+    /// No entries.
+    #[must_use]
+    pub fn empty() -> Self {
+        Run {
+            bytes: 0,
+            entries: Box::new(std::iter::empty()),
+        }
+    }
+
+    /// These entries, which count `bytes` together; each comes with what it counts itself.
+    pub fn new(
+        bytes: usize,
+        entries: impl ExactSizeIterator<Item = (usize, Entry)> + Send + 'static,
+    ) -> Self {
+        Run {
+            bytes,
+            entries: Box::new(entries),
+        }
+    }
+
+    /// Bytes that those still to come keep, at the most.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Iterator for Run {
+    type Item = Entry;
+
+    fn next(&mut self) -> Option<Entry> {
+        let (bytes, entry) = self.entries.next()?;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        Some(entry)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.entries.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Run {}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run")
+            .field("entries", &self.len())
+            .field("bytes", &self.bytes)
+            .finish()
+    }
 }
 
 /// The reading side of one stream. A stream of the store has it, and so may a log kept
@@ -19,9 +123,9 @@ pub struct Entry {
 /// The rule: ids only grow, and [`StreamSource::last_id`] never falls, also when entries are
 /// trimmed or deleted. Calls are quick and do not block.
 pub trait StreamSource: Send + Sync {
-    /// The entries from `start` to `end`, both inside, at most `count`: the lowest ids in
-    /// ascending order, or with `rev` the highest in descending order.
-    fn range(&self, start: StreamId, end: StreamId, count: usize, rev: bool) -> Vec<Entry>;
+    /// The entries of a span, and no more of them once they count `bytes_max`. The first one is
+    /// given whatever it counts.
+    fn range(&self, span: Span, bytes_max: usize) -> Run;
 
     /// The highest id ever given; [`StreamId::MIN`] before the first.
     fn last_id(&self) -> StreamId;
@@ -69,15 +173,21 @@ impl StreamInfo {
     /// Asks a stream about itself.
     #[must_use]
     pub fn of(source: &dyn StreamSource) -> Self {
-        let edge = |rev| source.range(StreamId::MIN, StreamId::MAX, 1, rev).pop();
+        let edge = |span| source.range(span, usize::MAX).next();
         StreamInfo {
             length: source.len(),
             last_generated_id: source.last_id(),
             max_deleted_entry_id: source.max_deleted_id(),
             entries_added: source.entries_added(),
             recorded_first_entry_id: source.first_id(),
-            first_entry: edge(false),
-            last_entry: edge(true),
+            first_entry: edge(Span::OLDEST),
+            last_entry: edge(Span::NEWEST),
         }
+    }
+    /// Bytes that the two entries keep.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let edges = self.first_entry.iter().chain(&self.last_entry);
+        edges.map(|entry| entry_bytes(&entry.fields)).sum()
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    AddId, Append, Cut, Entry, IfMissing, Read, ReadFrom, ReadResult, Stream, StreamError,
-    StreamId, StreamInfo, StreamSource, Trim, entry_bytes,
+    AddId, Append, Cut, IfMissing, Read, ReadFrom, ReadResult, Span, Stream, StreamError, StreamId,
+    StreamInfo, StreamSource, Trim, entry_bytes,
 };
 use crate::resp::StreamLimits;
 
@@ -204,40 +204,55 @@ impl StreamStore {
         }
     }
 
-    /// XREAD without waiting: the entries after each id, streams without any left out.
+    /// XREAD without waiting: the entries after each id, streams without any left out; and no
+    /// more of them once they count `bytes_max`. The first one is given whatever it counts; streams
+    /// that are left out for want of bytes are read the next time.
     #[must_use]
-    pub fn read(&self, read: &Read) -> ReadResult {
-        self.look(read).finish()
-    }
-
-    /// The first half of [`StreamStore::read`]: reads the streams kept here, and leaves those
-    /// served from elsewhere to [`Look::finish`], which needs the store no more.
-    #[must_use]
-    pub fn look(&self, read: &Read) -> Look {
+    pub fn read(&self, read: &Read, bytes_max: usize) -> ReadResult {
         let count = read.count.unwrap_or(usize::MAX);
-        let mut parts = Vec::with_capacity(read.streams.len());
+        let (mut left, mut found) = (bytes_max, ReadResult::new());
         for (key, from) in &read.streams {
-            let ReadFrom::After(after) = from else {
-                continue; // nothing can be newer than now
-            };
-            let (Some(slot), Some(start)) = (self.slots.get(key.as_ref()), after.next()) else {
+            let Some((source, start)) = self.unread(key, *from) else {
                 continue;
             };
-            let part = match slot {
-                Slot::Kept(kept) => Part::Read(kept.range(start, StreamId::MAX, count, false)),
-                Slot::Served(source) => Part::Unread(Arc::clone(source), start),
+            let span = Span {
+                start,
+                count,
+                ..Span::ALL
             };
-            parts.push((key.clone(), part));
+            let run = source.range(span, left);
+            if run.len() == 0 {
+                continue;
+            }
+            if run.bytes() > left && !found.is_empty() {
+                break;
+            }
+            left = left.saturating_sub(run.bytes());
+            found.push((key.clone(), run));
         }
-        Look { count, parts }
+        found
     }
 
-    /// The stream served from elsewhere under `key`, to be read without the store.
+    /// Whether [`StreamStore::read`] would find anything.
     #[must_use]
-    pub fn served(&self, key: &[u8]) -> Option<Arc<dyn StreamSource>> {
-        match self.slots.get(key)? {
-            Slot::Kept(_) => None,
-            Slot::Served(source) => Some(Arc::clone(source)),
+    pub fn has_news(&self, read: &Read) -> bool {
+        read.streams.iter().any(|(key, from)| {
+            let unread = self.unread(key, *from);
+            unread.is_some_and(|(source, start)| {
+                let span = Span {
+                    start,
+                    ..Span::OLDEST
+                };
+                source.range(span, 0).len() > 0
+            })
+        })
+    }
+
+    /// The stream, and its first id that has not been read.
+    fn unread(&self, key: &[u8], from: ReadFrom) -> Option<(&dyn StreamSource, StreamId)> {
+        match from {
+            ReadFrom::Now => None, // nothing can be newer than now
+            ReadFrom::After(after) => Some((self.source(key)?, after.next()?)),
         }
     }
 
@@ -265,33 +280,5 @@ impl StreamStore {
             let freed = stream.bytes().saturating_add(slot_bytes(key));
             self.bytes = self.bytes.saturating_sub(freed);
         }
-    }
-}
-
-/// An XREAD half done: see [`StreamStore::look`].
-pub struct Look {
-    count: usize,
-    parts: Vec<(Bytes, Part)>,
-}
-
-enum Part {
-    Read(Vec<Entry>),
-    Unread(Arc<dyn StreamSource>, StreamId),
-}
-
-impl Look {
-    /// Reads what is left. A served stream may have to encode entries: not under the store's lock.
-    #[must_use]
-    pub fn finish(self) -> ReadResult {
-        let count = self.count;
-        let read = |(key, part)| {
-            let entries = match part {
-                Part::Read(entries) => entries,
-                Part::Unread(source, start) => source.range(start, StreamId::MAX, count, false),
-            };
-            (key, entries)
-        };
-        let found = self.parts.into_iter().map(read);
-        found.filter(|(_, entries)| !entries.is_empty()).collect()
     }
 }

@@ -1,10 +1,11 @@
 //! One stream in memory.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{AddId, Entry, StreamError, StreamId, StreamSource};
+use super::{AddId, Entry, Fields, Run, Span, StreamError, StreamId, StreamSource};
 
 /// What XADD and XTRIM may cut off the old end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +107,7 @@ impl Stream {
     pub fn push(&mut self, id: StreamId, fields: &[(Bytes, Bytes)]) {
         debug_assert!(id > self.last_id, "ids grow");
         self.bytes = self.bytes.saturating_add(entry_bytes(fields));
-        let fields = copied(fields);
+        let fields = Arc::new(copied(fields));
         self.entries.push_back(Entry { id, fields });
         self.last_id = id;
         self.entries_added = self.entries_added.saturating_add(1);
@@ -163,7 +164,7 @@ impl Stream {
     }
 }
 
-fn copied(fields: &[(Bytes, Bytes)]) -> Vec<(Bytes, Bytes)> {
+fn copied(fields: &[(Bytes, Bytes)]) -> Fields {
     let total = fields
         .iter()
         .map(|(field, value)| field.len() + value.len());
@@ -180,18 +181,30 @@ fn copied(fields: &[(Bytes, Bytes)]) -> Vec<(Bytes, Bytes)> {
         .collect()
 }
 
-impl StreamSource for Stream {
-    fn range(&self, start: StreamId, end: StreamId, count: usize, rev: bool) -> Vec<Entry> {
-        if start > end {
-            return Vec::new();
+fn taken<'a>(entries: impl Iterator<Item = &'a Entry>, count: usize, bytes_max: usize) -> Run {
+    let (mut bytes, mut taken) = (0usize, Vec::new());
+    for entry in entries.take(count) {
+        let counts = entry_bytes(&entry.fields);
+        if bytes.saturating_add(counts) > bytes_max && !taken.is_empty() {
+            break;
         }
-        let from = self.position(start);
-        let to = self.entries.partition_point(|entry| entry.id <= end);
-        let inside = self.entries.range(from..to).cloned();
-        if rev {
-            inside.rev().take(count).collect()
-        } else {
-            inside.take(count).collect()
+        bytes = bytes.saturating_add(counts);
+        taken.push((counts, entry.clone()));
+    }
+    Run::new(bytes, taken.into_iter())
+}
+
+impl StreamSource for Stream {
+    fn range(&self, span: Span, bytes_max: usize) -> Run {
+        if span.start > span.end {
+            return Run::empty();
+        }
+        let from = self.position(span.start);
+        let to = self.entries.partition_point(|entry| entry.id <= span.end);
+        let inside = self.entries.range(from..to);
+        match span.rev {
+            false => taken(inside, span.count, bytes_max),
+            true => taken(inside.rev(), span.count, bytes_max),
         }
     }
 

@@ -1,43 +1,36 @@
 //! How streams look on the wire.
 
-use super::{Entry, ReadResult, StreamInfo};
+use super::{Entry, StreamInfo};
 use crate::resp::{Proto, Reply};
-
-/// XRANGE and XREVRANGE: an array of entries.
-pub fn entries(reply: &mut Reply<'_>, entries: &[Entry]) {
-    reply.array(entries.len());
-    for one in entries {
-        entry(reply, one);
-    }
-}
 
 /// One entry: its id, then its fields and values in one flat array.
 pub fn entry(reply: &mut Reply<'_>, entry: &Entry) {
     reply.array(2);
     reply.bulk(entry.id.to_string().as_bytes());
     reply.array(entry.fields.len().saturating_mul(2));
-    for (field, value) in &entry.fields {
-        reply.bulk(field);
-        reply.bulk(value);
+    for (field, value) in entry.fields.iter() {
+        reply.value(field);
+        reply.value(value);
     }
 }
 
-/// XREAD: each key with its entries, in version 3 as a map; no array if there is no news.
-pub fn read(reply: &mut Reply<'_>, result: &ReadResult) {
-    if result.is_empty() {
-        return reply.null_array();
+/// The head of an answer to XREAD with entries of so many streams, in version 3 a map; no array
+/// if there is no news. After it the caller writes for each stream its head and its entries.
+pub fn read_head(reply: &mut Reply<'_>, streams: usize) {
+    match (streams, reply.proto()) {
+        (0, _) => reply.null_array(),
+        (_, Proto::Resp2) => reply.array(streams),
+        (_, Proto::Resp3) => reply.map(streams),
     }
-    match reply.proto() {
-        Proto::Resp2 => reply.array(result.len()),
-        Proto::Resp3 => reply.map(result.len()),
+}
+
+/// The head of one stream's part of an answer to XREAD: its key, and how many entries follow.
+pub fn stream_head(reply: &mut Reply<'_>, key: &[u8], entries: usize) {
+    if reply.proto() == Proto::Resp2 {
+        reply.array(2);
     }
-    for (key, found) in result {
-        if reply.proto() == Proto::Resp2 {
-            reply.array(2);
-        }
-        reply.bulk(key);
-        entries(reply, found);
-    }
+    reply.bulk(key);
+    reply.array(entries);
 }
 
 /// XINFO STREAM. There are no consumer groups and no radix tree here, but clients expect the

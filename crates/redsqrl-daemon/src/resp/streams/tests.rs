@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::store::slot_bytes;
 use super::*;
+use crate::resp::pieces::Pieces;
 use crate::resp::{Proto, Reply, StreamLimits};
 
 fn bytes(text: &str) -> Bytes {
@@ -36,9 +37,7 @@ fn ids(entries: &[Entry]) -> Vec<String> {
 
 fn all(store: &StreamStore, key: &str) -> Vec<Entry> {
     let source = store.source(key.as_bytes());
-    source.map_or_else(Vec::new, |s| {
-        s.range(StreamId::MIN, StreamId::MAX, usize::MAX, false)
-    })
+    source.map_or_else(Vec::new, |s| s.range(Span::ALL, usize::MAX).collect())
 }
 
 fn trim(keep: Keep) -> Option<Trim> {
@@ -82,14 +81,32 @@ fn ranges_both_ways() {
         store.add(&append("s", exact(ms, 0), "v"), 0).unwrap();
     }
     let source = store.source(b"s").unwrap();
-    let range = |start, end, count, rev| {
-        ids(&source.range(StreamId::new(start, 0), StreamId::new(end, 0), count, rev))
+    let run = |start, end, count, rev, bytes_max| {
+        let (start, end) = (StreamId::new(start, 0), StreamId::new(end, 0));
+        let span = Span {
+            start,
+            end,
+            count,
+            rev,
+        };
+        source.range(span, bytes_max)
+    };
+    let range = |start, end, count, rev| -> Vec<String> {
+        let entries: Vec<Entry> = run(start, end, count, rev, usize::MAX).collect();
+        ids(&entries)
     };
     assert_eq!(range(2, 4, 9, false), ["2-0", "3-0", "4-0"]);
     assert_eq!(range(2, 4, 2, false), ["2-0", "3-0"]);
     assert_eq!(range(2, 4, 2, true), ["4-0", "3-0"]);
     assert!(range(4, 2, 9, false).is_empty());
     assert!(range(6, 9, 9, false).is_empty());
+    let one = run(1, 1, 9, false, 0).bytes();
+    let mut two = run(1, 5, 9, true, 2 * one);
+    assert_eq!((two.len(), two.bytes()), (2, 2 * one));
+    assert_eq!(two.next().unwrap().id, StreamId::new(5, 0));
+    assert_eq!((two.len(), two.bytes()), (1, one));
+    assert_eq!(run(1, 5, 9, true, 2 * one - 1).len(), 1);
+    assert_eq!(run(1, 5, 9, true, 0).len(), 1, "never empty-handed");
 }
 
 #[test]
@@ -207,15 +224,39 @@ fn reads_after_an_id_and_after_now() {
         ],
     });
     assert_eq!(read.streams[2].1, ReadFrom::After(StreamId::new(3, 0)));
-    let found = store.read(&read);
+    let mut found = store.read(&read, usize::MAX);
     assert_eq!(found.len(), 1);
-    assert_eq!(ids(&found[0].1), ["2-0"]);
+    assert_eq!(found[0].1.next().unwrap().id, StreamId::new(2, 0));
     store.add(&append("none", exact(1, 0), "v"), 0).unwrap();
     assert_eq!(
-        store.read(&read).len(),
+        store.read(&read, usize::MAX).len(),
         2,
         "a stream born later is read from its start"
     );
+}
+
+#[test]
+fn i8_a_read_of_many_streams_has_one_bound() {
+    let mut store = store();
+    for ms in 1..=10 {
+        store.add(&append("a", exact(ms, 0), "v"), 0).unwrap();
+    }
+    store.add(&append("b", exact(1, 0), "longer"), 0).unwrap();
+    let one = entry_bytes(&append("a", AddId::Auto, "v").fields);
+    let from = |key| (bytes(key), ReadFrom::After(StreamId::MIN));
+    let read = Read {
+        count: None,
+        streams: vec![from("a"), from("b"), from("a"), from("b")],
+    };
+    let lengths = |bytes_max| -> Vec<usize> {
+        let found = store.read(&read, bytes_max);
+        found.iter().map(|(_, run)| run.len()).collect()
+    };
+    assert_eq!(lengths(0), [1], "never empty-handed");
+    assert_eq!(lengths(4 * one), [4]);
+    assert_eq!(lengths(10 * one), [10], "b does not fit any more");
+    assert_eq!(lengths(12 * one), [10, 1]);
+    assert_eq!(lengths(usize::MAX), [10, 1, 10, 1]);
 }
 
 #[test]
@@ -248,29 +289,31 @@ fn an_entry_does_not_keep_the_read_buffer() {
 fn replies_of_both_versions() {
     let mut store = store();
     store.add(&append("s", exact(1, 2), "v"), 0).unwrap();
-    let found = store.read(&Read {
-        count: None,
-        streams: vec![(bytes("s"), ReadFrom::After(StreamId::MIN))],
-    });
-    let written = |proto, found: &ReadResult| {
-        let mut out = BytesMut::new();
-        stream_reply::read(&mut Reply::new(&mut out, proto), found);
+    let written = |proto, write: &dyn Fn(&mut Reply<'_>)| {
+        let mut out = Pieces::default();
+        write(&mut Reply::new(&mut out, proto));
         String::from_utf8(out.to_vec()).unwrap()
+    };
+    let read = |reply: &mut Reply<'_>| {
+        stream_reply::read_head(reply, 1);
+        stream_reply::stream_head(reply, b"s", 1);
+        let all = all(&store, "s");
+        all.iter().for_each(|one| stream_reply::entry(reply, one));
     };
     let entries = "*1\r\n*2\r\n$3\r\n1-2\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n";
     assert_eq!(
-        written(Proto::Resp2, &found),
+        written(Proto::Resp2, &read),
         format!("*1\r\n*2\r\n$1\r\ns\r\n{entries}")
     );
     assert_eq!(
-        written(Proto::Resp3, &found),
+        written(Proto::Resp3, &read),
         format!("%1\r\n$1\r\ns\r\n{entries}")
     );
-    assert_eq!(written(Proto::Resp2, &Vec::new()), "*-1\r\n");
-    let mut out = BytesMut::new();
+    let nothing = |reply: &mut Reply<'_>| stream_reply::read_head(reply, 0);
+    assert_eq!(written(Proto::Resp2, &nothing), "*-1\r\n");
     let info = store.info(b"s").unwrap();
-    stream_reply::info(&mut Reply::new(&mut out, Proto::Resp2), &info);
-    assert!(out.starts_with(b"*20\r\n$6\r\nlength\r\n:1\r\n"));
+    let told = |reply: &mut Reply<'_>| stream_reply::info(reply, &info);
+    assert!(written(Proto::Resp2, &told).starts_with("*20\r\n$6\r\nlength\r\n:1\r\n"));
 }
 
 #[derive(Debug, Clone)]

@@ -1,0 +1,127 @@
+//! Long requests.
+
+use super::*;
+
+/// Sends the head of a SET of an item, and the first half of its value.
+async fn half_a_set(node: &Node, n: usize) -> Wire {
+    let mut wire = Wire::to(node).await;
+    let head = format!("*3\r\n$3\r\nSET\r\n$7\r\n{}\r\n${ITEM}\r\n", key(n));
+    wire.send(head.as_bytes()).await;
+    wire.send(&item(n, ITEM).content[..ITEM / 2]).await;
+    wire
+}
+
+async fn the_other_half(wire: &mut Wire, n: usize) {
+    wire.send(&item(n, ITEM).content[ITEM / 2..]).await;
+    wire.send(b"\r\n").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn i8_long_requests_share_one_budget() {
+    let _turn = TURN.lock().await;
+    let limits = BudgetLimits {
+        requests: 2 * ITEM + MIB,
+        patience: Duration::from_millis(200),
+        ..LIMITS
+    };
+    let node = node(limits, ServerLimits::default()).await;
+    let mut halves = [half_a_set(&node, 1).await, half_a_set(&node, 2).await];
+    a_moment().await;
+    assert!(node.budget.requests.held_bytes() >= 2 * ITEM);
+    let mut refused = half_a_set(&node, 3).await;
+    let answer = String::from_utf8(refused.rest().await).unwrap();
+    assert!(
+        answer.starts_with("-BUSY too many bytes are on their way from clients"),
+        "{answer}"
+    );
+    // Short ones have room of their own.
+    let mut wire = Wire::to(&node).await;
+    wire.ask(&["SET", "short", "1"]).await;
+    assert_eq!(wire.line().await, "+OK");
+    for (n, half) in halves.iter_mut().enumerate() {
+        the_other_half(half, n + 1).await;
+        assert_eq!(half.line().await, "+OK");
+    }
+    assert_eq!(
+        node.budget.requests.held_bytes(),
+        0,
+        "given back with the answer"
+    );
+    let mut third = half_a_set(&node, 3).await;
+    the_other_half(&mut third, 3).await;
+    assert_eq!(third.line().await, "+OK");
+    for n in 1..=3 {
+        wire.ask(&["GET", &key(n)]).await;
+        wire.content(n, ITEM).await;
+    }
+    assert!(node.budget.requests.most_held_bytes() <= limits.requests);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn i8_a_long_request_that_does_not_go_on_is_cut_off() {
+    let _turn = TURN.lock().await;
+    let limits = BudgetLimits {
+        requests: ITEM + MIB,
+        ..LIMITS
+    };
+    let server = ServerLimits {
+        stall_max: Duration::from_secs(1),
+        ..ServerLimits::default()
+    };
+    let node = node(limits, server).await;
+    for trickle in [false, true] {
+        let mut half = half_a_set(&node, 1).await;
+        let byte: &[u8] = if trickle { b"x" } else { b"" };
+        let trickling = tokio::spawn(async move { half.trickle(byte).await });
+        a_moment().await;
+        let mut wire = half_a_set(&node, 2).await;
+        the_other_half(&mut wire, 2).await;
+        assert_eq!(wire.line().await, "+OK");
+        trickling.abort();
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn i8_short_arguments_count_by_what_they_take() {
+    let _turn = TURN.lock().await;
+    const ARGS: usize = 500_000;
+    let limits = BudgetLimits {
+        requests: 256 * MIB,
+        ..LIMITS
+    };
+    let node = node(limits, ServerLimits::default()).await;
+    let mut wire = Wire::to(&node).await;
+    wire.send(format!("*{}\r\n$3\r\nDEL\r\n", ARGS + 2).as_bytes())
+        .await;
+    wire.send(&b"$1\r\na\r\n".repeat(ARGS)).await;
+    a_moment().await;
+    // Where each argument begins and ends, beside the bytes themselves.
+    let index = ARGS * 16;
+    assert!(node.budget.requests.held_bytes() > ARGS * 7 + index);
+    wire.send(b"$1\r\na\r\n").await;
+    assert_eq!(wire.line().await, ":0");
+    // And what may become of each when they are carried out.
+    assert!(node.budget.requests.most_held_bytes() > ARGS * 7 + ARGS * 256);
+    assert_eq!(node.budget.requests.held_bytes(), 0);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn i8_a_long_request_does_not_wait_for_ever() {
+    let _turn = TURN.lock().await;
+    let node = node(LIMITS, ServerLimits::default()).await;
+    let mut wire = Wire::to(&node).await;
+    let mut words = vec!["XREAD", "BLOCK", "0", "STREAMS"];
+    words.extend(["__local__:cdc"; 1000]);
+    words.extend(["$"; 1000]);
+    wire.ask(&words).await;
+    let refused = wire.line().await;
+    assert!(
+        refused.starts_with("-ERR this request is too long to wait"),
+        "{refused}"
+    );
+    assert_eq!(node.budget.requests.held_bytes(), 0);
+    node.stop().await;
+}
