@@ -141,6 +141,7 @@ impl Connection {
             {
                 return Ok(Next::Close);
             }
+            self.output.holds(None);
             if self.session.is_closing() {
                 return Ok(Next::Close);
             }

@@ -128,15 +128,16 @@ async fn i8_who_takes_nothing_or_next_to_nothing_is_cut_off() {
         ..ServerLimits::default()
     };
     let node = filled_within(limits, server).await;
-    for trickle in [false, true] {
+    // 80 KiB a second would be enough of less.
+    for kib in [0, 1, 8] {
         let (narrow, socket) = narrow(&node).await;
         let mut hog = Wire::over(socket);
         take_all_room(&node, &mut hog).await;
         let holding = tokio::spawn(async move {
-            match trickle {
-                true => hog.sip().await,
+            match kib {
                 // Holds the connection, and takes nothing.
-                false => std::future::pending().await,
+                0 => std::future::pending().await,
+                kib => hog.sip(kib).await,
             }
         });
         let mut wire = Wire::to(&node).await;

@@ -127,6 +127,7 @@ impl Executor<'_> {
             Some(item) => self.reply().value(&item.content),
             None => self.reply().null(),
         }
+        self.output.holds(one.room.as_ref());
         self.output.relieve().await?;
         Ok(())
     }
