@@ -51,6 +51,9 @@ pub const PORTION_BYTES: usize = 8 * MIB;
 /// [`Pace`](crate::pace::Pace).
 pub const PACE_BYTES_PER_SEC: f64 = 16_384.0;
 
+/// … and whatever room it holds within about so many seconds.
+pub const PACE_HELD_SECS: f64 = 60.0;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -62,24 +62,13 @@ impl Reader {
     /// # Errors
     /// Storage could not be asked, or too many ask at once.
     pub async fn look<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Found, ReadError> {
-        let mut waited = None;
-        loop {
-            let mut look = Look::begin(&self.engine, keys)?;
-            let below = look.below.len();
-            let room = waited.take().or_else(|| self.try_room_for(below));
-            if room.is_none() && below > 0 {
-                // Nothing is held while waiting.
-                drop(look);
-                waited = Some(self.budget.lookups.take(self.item_bytes_max()).await?);
-                continue;
-            }
-            look.cut(self.count_in(room.as_ref()));
-            let items = look.finish(&self.engine).await?;
-            let sizes = items.iter().map(size_of);
-            self.largest
-                .fetch_max(sizes.max().unwrap_or(0), Ordering::Relaxed);
-            return Ok(Found { items, room });
-        }
+        let (mut look, room) = self.begin(keys).await?;
+        look.cut(self.count_in(room.as_ref()));
+        let items = look.finish(&self.engine).await?;
+        let sizes = items.iter().map(size_of);
+        self.largest
+            .fetch_max(sizes.max().unwrap_or(0), Ordering::Relaxed);
+        Ok(Found { items, room })
     }
 
     /// The items of the first of these keys, to be sent to a client however long that takes.
@@ -89,16 +78,36 @@ impl Reader {
     pub async fn portion<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Found, ReadError> {
         let (mut keys, mut room) = (keys, None);
         loop {
-            let found = self.look(keys).await?;
-            match self.for_sending(found, room.take()) {
+            match self.try_portion(keys, room.take()).await? {
                 Ok(found) => return Ok(found),
                 Err(bytes) => {
-                    // Waits for what the first one takes, holding nothing, and looks again.
-                    room = Some(self.budget.replies.take(bytes).await?);
+                    room = Some(self.wait_to_send(bytes).await?);
                     keys = keys.get(..1).unwrap_or(keys);
                 }
             }
         }
+    }
+
+    /// As [`Reader::portion`], but does not wait for room among the replies; `waited` is some that was. If there is none
+    /// for the first one: how much that one takes, to be waited for with [`Reader::wait_to_send`] and nothing held.
+    ///
+    /// # Errors
+    /// As [`Reader::look`].
+    pub async fn try_portion<K: AsRef<[u8]>>(
+        &self,
+        keys: &[K],
+        waited: Option<Held>,
+    ) -> Result<Result<Found, usize>, ReadError> {
+        let found = self.look(keys).await?;
+        Ok(self.for_sending(found, waited))
+    }
+
+    /// Waits for room among the replies.
+    ///
+    /// # Errors
+    /// Too many bytes are on their way to clients.
+    pub async fn wait_to_send(&self, bytes: usize) -> Result<Held, ReadError> {
+        Ok(self.budget.replies.take(bytes).await?)
     }
 
     /// Up to `limit` items whose keys begin with `prefix`, behind the key `after`; and the room they take.
@@ -124,13 +133,26 @@ impl Reader {
     /// # Errors
     /// Too many ask at once.
     pub async fn room_for(&self, ids: &[&str]) -> Result<(usize, Option<Held>), ReadError> {
-        let look = Look::begin(&self.engine, ids)?;
-        let below = look.below.len();
-        let room = match self.try_room_for(below) {
-            None if below > 0 => Some(self.budget.lookups.take(self.item_bytes_max()).await?),
-            room => room,
-        };
+        let (look, room) = self.begin(ids).await?;
         Ok((look.reach(self.count_in(room.as_ref())), room))
+    }
+
+    /// A look-up, and room to ask for some of what memory does not have. Nothing is held while waiting for it.
+    async fn begin<'k, K: AsRef<[u8]>>(
+        &self,
+        keys: &'k [K],
+    ) -> Result<(Look<'k>, Option<Held>), ReadError> {
+        let mut waited = None;
+        loop {
+            let look = Look::begin(&self.engine, keys)?;
+            let below = look.below.len();
+            let room = waited.take().or_else(|| self.try_room_for(below));
+            if room.is_some() || below == 0 {
+                return Ok((look, room));
+            }
+            drop(look);
+            waited = Some(self.budget.lookups.take(self.item_bytes_max()).await?);
+        }
     }
 
     /// Room to look up as many of so many items as there is room for now; at least for one.

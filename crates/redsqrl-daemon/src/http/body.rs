@@ -12,6 +12,8 @@ use tokio::time::{Instant, timeout};
 
 use super::error::Refusal;
 use crate::budget::{Budget, Held};
+use crate::limits::CLIENT_BYTES;
+use crate::pace::Pace;
 
 /// How long a client may send nothing.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -69,8 +71,10 @@ impl Bodies {
         let deadline = Instant::now() + BODY_TIME_MAX;
         let mut frames = body.into_data_stream();
         let (mut content, mut room) = (Parts::Empty, None::<Held>);
+        let mut pace = Pace::new(SILENCE_MAX);
         loop {
-            let frame = timeout(SILENCE_MAX.min(deadline - Instant::now()), frames.next());
+            let since = Instant::now();
+            let frame = timeout(SILENCE_MAX.min(deadline - since), frames.next());
             let frame = frame
                 .await
                 .map_err(|_| Refusal::invalid("the body did not come in time"))?;
@@ -83,6 +87,9 @@ impl Bodies {
             }
             let needed = content.len() + frame.len();
             let held = room.as_ref().map_or(0, Held::bytes);
+            if held > CLIENT_BYTES && !pace.keeps_up(since.elapsed(), frame.len(), held) {
+                return Err(Refusal::invalid("the body comes too slowly"));
+            }
             if needed > held {
                 let more = self.budget.requests.take(needed - held).await?;
                 match &mut room {

@@ -19,6 +19,8 @@ pub(super) struct Patient {
     /// Runs while a write waits, since when.
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
     pace: Pace,
+    /// The most bytes that lay ready since they last were all taken: as long as some do, their room is held.
+    ready_bytes: usize,
 }
 
 impl Patient {
@@ -28,18 +30,26 @@ impl Patient {
             patience,
             waiting: None,
             pace: Pace::new(patience),
+            ready_bytes: 0,
         }
     }
 
     fn judge(
         &mut self,
         context: &mut Context<'_>,
+        ready_bytes: usize,
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
+        self.ready_bytes = self.ready_bytes.max(ready_bytes);
         if let Poll::Ready(written) = written {
             let waited = self.waiting.take().map(|(since, _)| since.elapsed());
+            let waited = waited.unwrap_or_default();
             let bytes = *written.as_ref().unwrap_or(&0);
-            return match self.pace.keeps_up(waited.unwrap_or_default(), bytes) {
+            let keeps_up = self.pace.keeps_up(waited, bytes, self.ready_bytes);
+            if bytes == ready_bytes {
+                self.ready_bytes = 0;
+            }
+            return match keeps_up {
                 true => Poll::Ready(written),
                 false => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             };
@@ -72,7 +82,7 @@ impl AsyncWrite for Patient {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.judge(context, written)
+        self.judge(context, bytes.len(), written)
     }
 
     fn poll_write_vectored(
@@ -81,7 +91,8 @@ impl AsyncWrite for Patient {
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
-        self.judge(context, written)
+        let ready_bytes = bytes.iter().map(|part| part.len()).sum();
+        self.judge(context, ready_bytes, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -127,8 +138,18 @@ mod tests {
         let (written, _client) = tokio::join!(served.write_all(&much), reading);
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
+
     #[tokio::test]
     async fn i8_a_client_that_takes_next_to_nothing_is_given_up() {
+        // 80 KiB a second would be enough of less than 16 MiB.
+        tokio::join!(
+            is_given_up(1 << 10, 1 << 20),
+            is_given_up(8 << 10, 16 << 20)
+        );
+    }
+
+    /// Gives up a client that takes so many bytes ten times a second.
+    async fn is_given_up(sip_bytes: usize, reply_bytes: usize) {
         const PATIENCE: Duration = Duration::from_secs(1);
         // Whatever the system buffers, each few bytes are waited for.
         let socket = TcpSocket::new_v4().unwrap();
@@ -142,13 +163,14 @@ mod tests {
         let (served, _) = listener.accept().await.unwrap();
         let mut served = Patient::new(served, PATIENCE);
         let sipping = tokio::spawn(async move {
-            // 10 KiB a second.
-            let mut sip = [0; 1024];
+            let mut sip = vec![0; sip_bytes];
             while client.read_exact(&mut sip).await.is_ok() {
                 tokio::time::sleep(PATIENCE / 10).await;
             }
         });
-        let written = tokio::time::timeout(20 * PATIENCE, served.write_all(&[0; 1 << 20]));
+        let written = tokio::time::timeout(20 * PATIENCE, async {
+            served.write_all(&vec![0; reply_bytes]).await
+        });
         let given_up = written.await.expect("an end in time").unwrap_err();
         assert_eq!(given_up.kind(), io::ErrorKind::TimedOut);
         sipping.abort();

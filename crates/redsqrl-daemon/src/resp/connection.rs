@@ -115,7 +115,10 @@ impl Connection {
     /// Has no room for what the client sends.
     async fn turn_away(&mut self, full: &NoRoom) -> io::Result<Next> {
         let refused = self.refuse(&format!("BUSY {full}")).await;
-        self.input.drain().await;
+        tokio::select! {
+            _ = self.stop.wait_for(|stop| *stop) => {}
+            () = self.input.drain() => {}
+        }
         refused
     }
 
@@ -138,6 +141,7 @@ impl Connection {
             {
                 return Ok(Next::Close);
             }
+            self.output.holds(None);
             if self.session.is_closing() {
                 return Ok(Next::Close);
             }

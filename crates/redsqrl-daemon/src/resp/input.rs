@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use sync_engine::env::timeout;
+use sync_engine::env::{SharedEnv, timeout};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::tcp::OwnedReadHalf;
 
@@ -30,8 +30,11 @@ const ARG_BYTES: usize = 256;
 /// So much of a request that was refused is read all the same…
 const DRAIN_BYTES_MAX: usize = 64 << 20;
 
-/// …until nothing comes for so long.
+/// …until nothing comes for so long…
 const DRAIN_SILENCE_MAX: Duration = Duration::from_secs(1);
+
+/// …and for so long altogether.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Requests on their way from a client.
 ///
@@ -125,10 +128,19 @@ impl Input {
         if capacity - len >= least {
             return self.take(self.allocated).await;
         }
-        // A buffer that grows at least doubles.
-        let grown = len.saturating_add(more).max(capacity.saturating_mul(2));
+        // A buffer that grows doubles, but does not become longer than a request.
+        let longest = self.shared.limits().request.request_bytes_max;
+        let doubled = capacity.saturating_mul(2);
+        let grown = len.saturating_add(more).max(doubled.min(longest));
         self.take(grown).await?;
-        self.buf.reserve(more);
+        match grown < doubled {
+            true => {
+                let mut buf = BytesMut::with_capacity(grown);
+                buf.extend_from_slice(&self.buf);
+                self.buf = buf;
+            }
+            false => self.buf.reserve(more),
+        }
         self.allocated = self.buf.capacity();
         self.take(self.allocated).await
     }
@@ -140,7 +152,10 @@ impl Input {
         let read = self.socket.read_buf(&mut self.buf).await?;
         self.shared.stats.bytes_in.add(read);
         let waited = self.shared.env().monotonic().saturating_sub(since);
-        if self.takes_room() && !self.pace.keeps_up(waited, read) {
+        let Some(room) = &self.room else {
+            return Ok(read);
+        };
+        if !self.pace.keeps_up(waited, read, room.bytes()) {
             let why = "the client sends next to nothing";
             return Err(io::Error::new(io::ErrorKind::TimedOut, why));
         }
@@ -160,25 +175,31 @@ impl Input {
     }
 
     /// Reads on and keeps nothing, for a while: a client that is still sending would be cut off before it reads why.
+    /// Dropping the future is safe.
     pub(super) async fn drain(&mut self) {
         self.buf = BytesMut::with_capacity(READ_BYTES_MIN);
         self.room = None;
-        let (env, mut drained) = (self.shared.env().clone(), 0);
+        let env = self.shared.env().clone();
+        // Whether it was read to its end changes nothing.
+        timeout(&*env, DRAIN_TIME_MAX, self.drain_until_silence(&env))
+            .await
+            .ok();
+    }
+
+    async fn drain_until_silence(&mut self, env: &SharedEnv) {
+        let mut drained = 0;
         while drained < DRAIN_BYTES_MAX {
             self.buf.clear();
-            let read = timeout(
-                &*env,
-                DRAIN_SILENCE_MAX,
-                self.socket.read_buf(&mut self.buf),
-            );
-            match read.await {
+            let read = self.socket.read_buf(&mut self.buf);
+            match timeout(&**env, DRAIN_SILENCE_MAX, read).await {
                 Ok(Ok(read)) if read > 0 => drained += read,
                 _ => return,
             }
         }
     }
 
-    /// Has room for so many bytes, and for the parser's index: takes or gives back the difference.
+    /// Has room for so many bytes, and for the parser's index: takes or gives back the difference. More than all there is
+    /// means all there is: to wait for more would be in vain.
     async fn take(&mut self, bytes: usize) -> Result<(), NoRoom> {
         let bytes = bytes.saturating_add(self.parser.index_bytes());
         if bytes <= CLIENT_BYTES {
@@ -186,6 +207,7 @@ impl Input {
             return Ok(());
         }
         let requests = &self.shared.budget.requests;
+        let bytes = bytes.min(requests.total_bytes());
         match &mut self.room {
             Some(room) if room.bytes() >= bytes => room.shrink_to(bytes),
             Some(room) => room.add(requests.take(bytes - room.bytes()).await?),

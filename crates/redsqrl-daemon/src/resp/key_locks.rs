@@ -16,6 +16,9 @@ pub(super) struct KeyLocks {
 
 const STRIPES: usize = 256;
 
+/// A key that is locked, until this is dropped.
+pub(super) type Exclusive<'l> = Option<RwLockWriteGuard<'l, ()>>;
+
 impl KeyLocks {
     pub(super) fn new() -> Self {
         KeyLocks {
@@ -41,7 +44,7 @@ impl KeyLocks {
     }
 
     /// Holds one key for a command that reads it before it writes it.
-    pub(super) async fn exclusive(&self, key: &[u8]) -> Option<RwLockWriteGuard<'_, ()>> {
+    pub(super) async fn exclusive(&self, key: &[u8]) -> Exclusive<'_> {
         match self.stripes.get(stripe_of(key)) {
             Some(stripe) => Some(stripe.write().await),
             None => None, // cannot happen: a stripe number is below their count

@@ -10,6 +10,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 
 use super::pieces::Pieces;
 use super::shared::RespShared;
+use crate::budget::Held;
 use crate::limits::CLIENT_BYTES;
 use crate::pace::Pace;
 
@@ -40,11 +41,17 @@ impl Output {
                 env: shared.env().clone(),
                 stall_max,
                 pace: Pace::new(stall_max),
+                held_bytes: 0,
             },
             sent: 0,
             muted_from: None,
             shared,
         }
+    }
+
+    /// Notes the room that is held until what comes next is sent: the client has to take more, the more it is.
+    pub(super) fn holds(&mut self, room: Option<&Held>) {
+        self.client.held_bytes = room.map_or(0, Held::bytes);
     }
 
     /// Sends what there is if it is much. Called between the parts of a batch.
@@ -113,6 +120,8 @@ struct Client {
     env: SharedEnv,
     stall_max: Duration,
     pace: Pace,
+    /// The room that is held for what is sent now.
+    held_bytes: usize,
 }
 
 impl Client {
@@ -126,7 +135,7 @@ impl Client {
                 }
                 written => (written?, Duration::ZERO),
             };
-            if !self.pace.keeps_up(waited, written) {
+            if !self.pace.keeps_up(waited, written, self.held_bytes) {
                 let why = "the client takes next to nothing";
                 return Err(io::Error::new(io::ErrorKind::TimedOut, why));
             }

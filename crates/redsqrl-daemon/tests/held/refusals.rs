@@ -1,7 +1,7 @@
 //! Clients for whom there is no room.
 
 use redsqrl_daemon::resp::RespServer;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::*;
@@ -23,6 +23,20 @@ async fn take_all_room(node: &Node, hog: &mut Wire) {
         }
     };
     timeout(PATIENCE, full).await.expect("the room is taken");
+}
+
+/// A port of this node, and a client of it, between which the system buffers next to nothing: the node waits for each few
+/// bytes.
+pub async fn narrow(node: &Node) -> (RespServer, TcpStream) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_send_buffer_size(4096).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(8).unwrap();
+    let server = RespServer::start(listener, node.shared.clone()).unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let socket = socket.connect(server.addr()).await.unwrap();
+    (server, socket)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -81,6 +95,28 @@ async fn i8_without_room_large_replies_are_refused_and_short_ones_are_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn i8_who_waits_for_room_for_an_old_value_keeps_nobody_from_the_key() {
+    let _turn = TURN.lock().await;
+    let node = filled(LIMITS).await;
+    let big = key(3);
+    for ask in [&["GETDEL", &big][..], &["SET", &big, "y", "GET"]] {
+        node.engine.submit(item(3, ITEM)).await.unwrap();
+        let all = node.budget.replies.take(usize::MAX).await.unwrap();
+        let mut waiting = Wire::to(&node).await;
+        waiting.ask(ask).await;
+        a_moment().await;
+        let mut wire = Wire::to(&node).await;
+        wire.ask(&["SET", &big, "x"]).await;
+        let set = timeout(Duration::from_secs(2), wire.line()).await;
+        assert_eq!(set.expect("the key is free"), "+OK", "{ask:?}");
+        drop(all);
+        // What is there now.
+        assert_eq!(waiting.text().await, "x", "{ask:?}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn i8_who_takes_nothing_or_next_to_nothing_is_cut_off() {
     let _turn = TURN.lock().await;
     let limits = BudgetLimits {
@@ -92,29 +128,23 @@ async fn i8_who_takes_nothing_or_next_to_nothing_is_cut_off() {
         ..ServerLimits::default()
     };
     let node = filled_within(limits, server).await;
-    // Whatever the system buffers, the node waits for each few bytes.
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_send_buffer_size(4096).unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let listener = socket.listen(8).unwrap();
-    let narrow = RespServer::start(listener, node.shared.clone()).unwrap();
-    for trickle in [false, true] {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(4096).unwrap();
-        let mut hog = Wire::over(socket.connect(narrow.addr()).await.unwrap());
+    // 80 KiB a second would be enough of less.
+    for kib in [0, 1, 8] {
+        let (narrow, socket) = narrow(&node).await;
+        let mut hog = Wire::over(socket);
         take_all_room(&node, &mut hog).await;
         let holding = tokio::spawn(async move {
-            match trickle {
-                true => hog.sip().await,
+            match kib {
                 // Holds the connection, and takes nothing.
-                false => std::future::pending().await,
+                0 => std::future::pending().await,
+                kib => hog.sip(kib).await,
             }
         });
         let mut wire = Wire::to(&node).await;
         wire.ask(&["GET", &key(3)]).await;
         wire.content(3, ITEM).await;
         holding.abort();
+        narrow.stop(PATIENCE).await.unwrap();
     }
-    narrow.stop(PATIENCE).await.unwrap();
     node.stop().await;
 }

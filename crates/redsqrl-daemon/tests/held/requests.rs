@@ -70,10 +70,10 @@ async fn i8_a_long_request_that_does_not_go_on_is_cut_off() {
         ..ServerLimits::default()
     };
     let node = node(limits, server).await;
-    for trickle in [false, true] {
+    // 80 KiB a second would be enough of less.
+    for bytes in [0, 1, 8 << 10] {
         let mut half = half_a_set(&node, 1).await;
-        let byte: &[u8] = if trickle { b"x" } else { b"" };
-        let trickling = tokio::spawn(async move { half.trickle(byte).await });
+        let trickling = tokio::spawn(async move { half.trickle(&vec![b'x'; bytes]).await });
         a_moment().await;
         let mut wire = half_a_set(&node, 2).await;
         the_other_half(&mut wire, 2).await;
@@ -106,6 +106,56 @@ async fn i8_short_arguments_count_by_what_they_take() {
     assert!(node.budget.requests.most_held_bytes() > ARGS * 7 + ARGS * 256);
     assert_eq!(node.budget.requests.held_bytes(), 0);
     node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn i8_a_request_that_may_become_more_than_all_there_is_waits_for_no_more() {
+    let _turn = TURN.lock().await;
+    const ARGS: usize = 100_000;
+    let limits = BudgetLimits {
+        requests: ARGS * 128,
+        ..LIMITS
+    };
+    let node = node(limits, ServerLimits::default()).await;
+    let mut wire = Wire::to(&node).await;
+    let began = std::time::Instant::now();
+    wire.send(format!("*{}\r\n$3\r\nDEL\r\n", ARGS + 1).as_bytes())
+        .await;
+    wire.send(&b"$1\r\na\r\n".repeat(ARGS)).await;
+    assert_eq!(wire.line().await, ":0");
+    assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
+    assert_eq!(
+        node.budget.requests.most_held_bytes(),
+        node.budget.requests.total_bytes()
+    );
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn i8_who_is_turned_away_is_listened_to_for_a_few_seconds_and_not_beyond_the_end() {
+    let _turn = TURN.lock().await;
+    let limits = BudgetLimits {
+        requests: ITEM + MIB,
+        patience: Duration::from_millis(100),
+        ..LIMITS
+    };
+    let node = node(limits, ServerLimits::default()).await;
+    let all = node.budget.requests.take(usize::MAX).await.unwrap();
+    let mut refused = half_a_set(&node, 1).await;
+    let answer = refused.line().await;
+    assert!(answer.starts_with("-BUSY"), "{answer}");
+    let trickle = refused.trickle(b"x");
+    tokio::time::timeout(PATIENCE, trickle)
+        .await
+        .expect("cut off in time");
+    let mut refused = half_a_set(&node, 1).await;
+    refused.line().await;
+    let trickling = tokio::spawn(async move { refused.trickle(b"x").await });
+    drop(all);
+    let began = std::time::Instant::now();
+    node.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(2));
+    trickling.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

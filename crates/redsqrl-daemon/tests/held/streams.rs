@@ -111,3 +111,31 @@ async fn i8_an_xread_gives_a_part_and_goes_on() {
     assert_eq!(wire.line().await, "*1");
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn i8_an_xread_gives_its_room_back_as_it_is_sent() {
+    let _turn = TURN.lock().await;
+    let node = node(LIMITS, ServerLimits::default()).await;
+    for n in 0..7 {
+        node.engine.submit(item(n, MIB)).await.unwrap();
+    }
+    node.engine.force_flush().await.unwrap();
+    // The system buffers next to nothing.
+    let (narrow, socket) = refusals::narrow(&node).await;
+    let mut wire = Wire::over(socket);
+    wire.ask(&["XREAD", "STREAMS", CDC, "0"]).await;
+    assert_eq!(wire.line().await, "*1");
+    assert_eq!(wire.head('*').await, 2);
+    assert_eq!(wire.text().await, CDC);
+    assert_eq!(wire.head('*').await, 7);
+    for left in (0..7).rev() {
+        let held = node.budget.replies.held_bytes();
+        assert!(held >= left * MIB, "{held} for {left} and the next");
+        wire.entry(MIB).await;
+        a_moment().await;
+        let held = node.budget.replies.held_bytes();
+        assert!(held < (left + 1) * MIB, "{held} for {left}");
+    }
+    narrow.stop(PATIENCE).await.unwrap();
+    node.stop().await;
+}

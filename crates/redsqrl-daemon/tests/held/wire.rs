@@ -59,9 +59,9 @@ impl Wire {
         self.0.write_all(bytes).await.unwrap();
     }
 
-    /// Sends a byte every moment, or nothing, until the node has enough of it.
-    pub async fn trickle(&mut self, byte: &[u8]) {
-        while self.0.write_all(byte).await.is_ok() {
+    /// Sends a few bytes every moment, or nothing, until the node has enough of it.
+    pub async fn trickle(&mut self, bytes: &[u8]) {
+        while self.0.write_all(bytes).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -122,9 +122,9 @@ impl Wire {
         id
     }
 
-    /// Takes some 10 KiB a second, until the node has enough of it.
-    pub async fn sip(&mut self) {
-        let mut sip = [0; 1024];
+    /// Takes some 10 times so many KiB a second, until the node has enough of it.
+    pub async fn sip(&mut self, kib: usize) {
+        let mut sip = vec![0; kib << 10];
         while self.0.get_mut().read_exact(&mut sip).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

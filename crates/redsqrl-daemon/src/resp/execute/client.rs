@@ -56,7 +56,8 @@ impl Executor<'_> {
             let bytes = list.len();
             (list, bytes)
         };
-        let (list, _room) = shared.budget.replies.fit(0, list).await?;
+        let (list, room) = shared.budget.replies.fit(0, list).await?;
+        self.output.holds(room.as_ref());
         self.reply().value(&list);
         Ok(self.output.relieve().await?)
     }

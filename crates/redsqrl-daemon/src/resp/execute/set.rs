@@ -10,6 +10,7 @@ use super::Executor;
 use super::fault::Fault;
 use super::values::One;
 use crate::resp::command::{Lifetime, Set, SetIf, SetReply};
+use crate::resp::key_locks::{Exclusive, KeyLocks};
 
 impl Executor<'_> {
     /// SETs that follow each other and depend on nothing: one wait for the log.
@@ -76,10 +77,12 @@ impl Executor<'_> {
         self.check_writable(&set.key)?;
         let item = self.item(&set.key, &set.value)?;
         let shared = self.shared.clone();
-        let lock = shared.locks.exclusive(&set.key).await;
-        let old = match set.reply {
-            SetReply::OldValue => One::from(self.portion(&[&set.key]).await?),
-            SetReply::Status | SetReply::Flag => self.item_of(&set.key).await?,
+        let (lock, old) = match set.reply {
+            SetReply::OldValue => self.lock_to_send(&shared.locks, &set.key).await?,
+            SetReply::Status | SetReply::Flag => {
+                let lock = shared.locks.exclusive(&set.key).await;
+                (lock, self.item_of(&set.key).await?)
+            }
         };
         let is_due = match set.condition {
             None => true,
@@ -107,13 +110,32 @@ impl Executor<'_> {
     pub(super) async fn getdel(&mut self, key: &[u8]) -> Result<(), Fault> {
         self.check_writable(key)?;
         let shared = self.shared.clone();
-        let lock = shared.locks.exclusive(key).await;
-        let old = One::from(self.portion(&[key]).await?);
+        let (lock, old) = self.lock_to_send(&shared.locks, key).await?;
         if let Some(old) = &old.item {
             self.delete(&old.object_id).await?;
         }
         drop(lock);
         self.send_value(old).await
+    }
+
+    /// Locks a key, and finds what is there, to be sent. The key is free while there is no room for that: whoever reads
+    /// slowly would hold up who writes.
+    async fn lock_to_send<'l>(
+        &self,
+        locks: &'l KeyLocks,
+        key: &[u8],
+    ) -> Result<(Exclusive<'l>, One), Fault> {
+        let mut room = None;
+        loop {
+            let lock = locks.exclusive(key).await;
+            match self.try_one(key, room.take()).await? {
+                Ok(one) => return Ok((lock, one)),
+                Err(bytes) => {
+                    drop(lock);
+                    room = Some(self.shared.reader.wait_to_send(bytes).await?);
+                }
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 
 use super::Executor;
 use super::fault::Fault;
+use crate::budget::Held;
 use crate::limits::PORTION_BYTES;
 use crate::resp::command::{XRange, XRead};
 use crate::resp::mailbox::MAIL_AGE_MAX;
@@ -69,6 +70,7 @@ impl Executor<'_> {
             (run, bytes)
         };
         let (run, mut room) = shared.budget.replies.fit(0, read).await?;
+        self.output.holds(room.as_ref());
         self.reply().array(run.len());
         let left = |bytes| room.iter_mut().for_each(|room| room.shrink_to(bytes));
         Ok(self.send_run(run, left).await?)
@@ -131,19 +133,26 @@ impl Executor<'_> {
             let bytes = found.iter().map(|(_, run)| run.bytes()).sum();
             (found, bytes)
         };
-        let (found, _room) = shared.budget.replies.fit(PORTION_BYTES, look).await?;
+        let (found, room) = shared.budget.replies.fit(PORTION_BYTES, look).await?;
         if found.is_empty() {
             return Ok(false);
         }
-        self.send_read(found).await?;
+        self.output.holds(room.as_ref());
+        self.send_read(found, room).await?;
         Ok(true)
     }
 
-    async fn send_read(&mut self, found: ReadResult) -> io::Result<()> {
+    async fn send_read(&mut self, found: ReadResult, mut room: Option<Held>) -> io::Result<()> {
         stream_reply::read_head(&mut self.reply(), found.len());
+        let mut later: usize = found.iter().map(|(_, run)| run.bytes()).sum();
         for (key, run) in found {
+            later = later.saturating_sub(run.bytes());
             stream_reply::stream_head(&mut self.reply(), &key, run.len());
-            self.send_run(run, |_| {}).await?;
+            let left = |bytes: usize| {
+                let bytes = bytes.saturating_add(later);
+                room.iter_mut().for_each(|room| room.shrink_to(bytes));
+            };
+            self.send_run(run, left).await?;
         }
         Ok(())
     }
@@ -179,7 +188,8 @@ impl Executor<'_> {
             let bytes = info.as_ref().map_or(0, StreamInfo::bytes);
             (info, bytes)
         };
-        let (info, _room) = shared.budget.replies.fit(0, look).await?;
+        let (info, room) = shared.budget.replies.fit(0, look).await?;
+        self.output.holds(room.as_ref());
         stream_reply::info(&mut self.reply(), &info?);
         Ok(self.output.relieve().await?)
     }

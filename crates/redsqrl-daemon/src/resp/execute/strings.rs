@@ -20,6 +20,7 @@ impl Executor<'_> {
             match self.portion(part).await {
                 Ok(found) => {
                     walk.pass(&found);
+                    self.output.holds(found.room.as_ref());
                     for item in &found.items {
                         match item {
                             Some(item) => self.reply().value(&item.content),
@@ -71,6 +72,7 @@ impl Executor<'_> {
         while let Some(part) = walk.ahead() {
             let found = self.portion(part).await?;
             walk.pass(&found);
+            self.output.holds(found.room.as_ref());
             for (key, item) in part.iter().zip(&found.items) {
                 let value = match self.shared.place(key) {
                     Place::Root => self.root()?.map(Bytes::from),

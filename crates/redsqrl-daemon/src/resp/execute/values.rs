@@ -84,6 +84,18 @@ impl Executor<'_> {
         Ok(self.counted(found))
     }
 
+    /// The item of this key, to be sent, without waiting for room: see [`Reader::try_portion`].
+    ///
+    /// [`Reader::try_portion`]: crate::reader::Reader::try_portion
+    pub(super) async fn try_one(
+        &self,
+        key: &[u8],
+        waited: Option<Held>,
+    ) -> Result<Result<One, usize>, Fault> {
+        let found = self.shared.reader.try_portion(&[key], waited).await?;
+        Ok(found.map(|found| self.counted(found).into()))
+    }
+
     /// The item of this key, which is a key of items, to be looked at.
     pub(super) async fn item_of(&self, key: &[u8]) -> Result<One, Fault> {
         Ok(self.look(&[key]).await?.into())
@@ -115,6 +127,7 @@ impl Executor<'_> {
             Some(item) => self.reply().value(&item.content),
             None => self.reply().null(),
         }
+        self.output.holds(one.room.as_ref());
         self.output.relieve().await?;
         Ok(())
     }
