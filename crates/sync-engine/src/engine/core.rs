@@ -12,6 +12,7 @@ use super::publisher::Publisher;
 use super::refused::RefusedRows;
 use super::single_flight::SingleFlight;
 use super::stale::StaleKeys;
+use super::unswept::UnsweptRows;
 use crate::batch::BatchLimits;
 use crate::batch::plan::Health;
 use crate::batch::queue::Queue;
@@ -48,6 +49,7 @@ pub(crate) struct Core {
     /// Keys whose tier is down; they are queued again when it may be back.
     pub parked: Mutex<Vec<Key>>,
     pub refused: RefusedRows,
+    pub unswept: UnsweptRows,
     pub budget: Arc<Budget>,
     /// Bounds the log.
     pub log_room: LogRoom,
