@@ -56,3 +56,21 @@ async fn i11_a_cursor_past_the_end_of_the_stream_begins_anew() {
     let all = converge(&[&nodes[0], &nodes[1]], 10).await;
     assert_eq!(all.len(), 20);
 }
+
+/// The stream shows a write once: what the archive refused of it is for the cold path, though no look is due for long.
+#[tokio::test(flavor = "multi_thread")]
+async fn i11_what_the_archive_refuses_is_asked_for_on_the_cold_path() {
+    let mut nodes = mesh(&["a", "b"], 10_000).await;
+    nodes[1].config.settings.cold_path.interval_sec = 3600;
+    nodes[1].replicate().await;
+    let report = |nodes: &[common::Node]| nodes[1].replication().peers().remove(0);
+    eventually("in sync", 10, async || report(&nodes).cold_cycles > 0).await;
+    nodes[1].archive.refuse(&"bad".into(), true);
+    let before = report(&nodes).cold_cycles;
+    nodes[0].put("bad", "v").await;
+    eventually("refused, and asked for", 30, async || {
+        let report = report(&nodes);
+        report.rejected > 0 && report.cold_cycles > before
+    })
+    .await;
+}

@@ -45,11 +45,21 @@ pub const COMMIT_BYTES_MAX: usize = 32 << 20;
 /// Rows that one flush may find to be refused by the archive before it leaves the rest of its batch for the next one.
 pub const REFUSED_AT_ONCE_MAX: usize = 8;
 
+/// Rows of one part of a peer's writes, or of one sweep of expired items, that are found to be refused one by one. Past it
+/// the archive as a whole is at fault.
+pub const REFUSED_ALONE_MAX: usize = 32;
+
 /// Refused rows that are tried again at once.
 pub const REFUSED_AGAIN_MAX: usize = 32;
 
 /// Refused rows that the health names.
 pub const REFUSED_SHOWN_MAX: usize = 16;
+
+/// Expired rows whose removal is refused that are left alone for a while; with so many, all others are too.
+pub const UNSWEPT_MAX: usize = 4_000;
+
+/// How long they are.
+pub const UNSWEPT_PAUSE: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// How long a write waits for room before it is refused.
 pub const WRITE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);

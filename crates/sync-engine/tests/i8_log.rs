@@ -235,3 +235,69 @@ async fn i8_a_row_that_is_refused_does_not_fill_the_log() {
     assert_eq!(engine.len().await.unwrap(), 401);
     engine.shutdown().await;
 }
+
+/// A record that was written anew came to stand behind a newer one of its key that was logged meanwhile: a restart could
+/// find the older without the newer.
+#[tokio::test(flavor = "multi_thread")]
+async fn i2_what_is_written_anew_never_stands_behind_a_newer_write_of_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Arc::new(MemoryArchive::new());
+    archive.refuse(&"bad".into(), true);
+    let log = Arc::new(MeteredLog::slow_again("bad"));
+    let config = SyncEngineConfig {
+        wal_max_items: Some(40),
+        ..config(dir.path())
+    };
+    let (_, settings) = watch::channel(config.clone());
+    let engine = SyncEngine::builder(config, settings)
+        .with_archive(archive)
+        .with_wal(log.clone())
+        .build();
+    engine.start().await.unwrap();
+    engine.submit(item("bad", "x")).await.unwrap();
+    for n in 0..30 {
+        engine.submit(item("good", &n.to_string())).await.unwrap();
+    }
+    eventually("it is being written anew", async || {
+        log.again.load(Ordering::SeqCst) > 0
+    })
+    .await;
+    let newer = engine.submit(item("bad", "y")).await.unwrap();
+    let is_last = async || {
+        let records = log.read_from(0, 1_000).await.unwrap();
+        let mut bad = records.iter().filter(|(_, r)| **r.key() == *"bad");
+        bad.next_back().map(|(_, record)| record.stamp()) == Some(newer)
+    };
+    assert!(is_last().await);
+    // And when all that was under way is logged.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(is_last().await);
+    engine.shutdown().await;
+}
+
+/// The refused row held the first place in the log, and what waited for the stream counted as needed: neither made way.
+#[tokio::test(flavor = "multi_thread")]
+async fn i8_a_row_that_is_refused_and_a_dead_stream_do_not_fill_the_log_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Arc::new(MemoryArchive::new());
+    archive.refuse(&"bad".into(), true);
+    let stream = MoodyStream::new(Mood::Dead);
+    let config = SyncEngineConfig {
+        wal_max_items: Some(40),
+        ..config(dir.path())
+    };
+    let (_, settings) = watch::channel(config.clone());
+    let engine = SyncEngine::builder(config, settings)
+        .with_archive(archive)
+        .with_changes(stream)
+        .build();
+    engine.start().await.unwrap();
+    engine.submit(item("bad", "x")).await.unwrap();
+    for n in 0..200 {
+        let written = engine.submit(item(&format!("good.{n}"), "x")).await;
+        written.unwrap_or_else(|error| panic!("write {n}: {error}"));
+    }
+    let health = engine.health_check().await;
+    assert!(health.publish_dropped > 0, "{health:?}");
+    assert_eq!(engine.shutdown().await.errors.len(), 1);
+}

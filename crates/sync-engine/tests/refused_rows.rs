@@ -339,3 +339,66 @@ async fn what_no_packet_holds_is_refused_at_the_door_or_waits_alone() {
     assert_eq!(large.content.len(), 5 * MIB);
     engine.shutdown().await;
 }
+
+/// Where more are refused than can be told one by one, the archive as a whole is at fault: nobody may go on as if it were the
+/// rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn i11_where_many_rows_of_a_peer_are_refused_it_is_an_outage() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Arc::new(MemoryArchive::new());
+    let engine = started_on(config(dir.path()), archive.clone()).await;
+    let all = ids("p", 300);
+    let refuse = |refuse| {
+        all.iter()
+            .for_each(|id| archive.refuse(&id.as_str().into(), refuse));
+    };
+    let now = engine.env().now_ms();
+    let foreign = all.iter().zip(0..);
+    let foreign: Vec<_> = foreign
+        .map(|(id, n)| stamped(item(id, "theirs"), stamp(now, n, "peer")))
+        .collect();
+    refuse(true);
+    let error = engine.apply(foreign.clone(), Relay::No).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    refuse(false);
+    let applied = engine.apply(foreign, Relay::No).await.unwrap();
+    assert_eq!((applied.taken, applied.refused.len()), (300, 0));
+    assert_honest(&engine).await;
+    engine.shutdown().await;
+}
+
+/// They stood in front of all others for good, and were tried one by one at every round.
+#[tokio::test(flavor = "multi_thread")]
+async fn expired_rows_that_are_refused_are_left_alone_and_keep_nobody_from_being_swept() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Arc::new(MemoryArchive::new());
+    let engine = started_on(config(dir.path()), archive.clone()).await;
+    let end = engine.env().now_ms() + 2_000;
+    let stuck = ids("stuck", 1_100);
+    let items = stuck
+        .iter()
+        .map(|id| item(id, "x").with_expires_at(Some(end)));
+    engine.submit_many(items.collect()).await.unwrap();
+    let last = item("last", "x").with_expires_at(Some(end + 1));
+    engine.submit(last).await.unwrap();
+    flushed(&engine).await;
+    stuck
+        .iter()
+        .for_each(|id| archive.refuse(&id.as_str().into(), true));
+    let is_swept = async |id: &str| {
+        let leaves = archive.leaves_of(&[id.into()]).await.unwrap();
+        leaves[0].as_ref().is_some_and(|leaf| leaf.hash.is_none())
+    };
+    eventually("what is behind them is swept", async || {
+        engine.tick().await.unwrap();
+        is_swept("last").await
+    })
+    .await;
+    // Nobody knows yet that they would be taken by now.
+    archive.refuse(&"stuck.000".into(), false);
+    for _ in 0..8 {
+        engine.tick().await.unwrap();
+    }
+    assert!(!is_swept("stuck.000").await, "it is left alone");
+    engine.shutdown().await;
+}

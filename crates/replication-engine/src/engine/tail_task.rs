@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sync_engine::cdc::codec::Limits;
+use sync_engine::{Key, StorageError};
 
 use super::peer::{Peer, Wanted};
 use super::stop::Stop;
@@ -112,25 +113,32 @@ impl TailTask {
     /// Applies a batch, then moves the cursor: in this order, or a crash between would lose it.
     async fn settle(&self, batch: Batch) -> Result<Cursor, RepairError> {
         let mut pause = STORE_PAUSE_MIN;
-        while let Err(error) = self.apply(&batch).await {
-            self.peer.on_error(&error);
-            tracing::warn!(peer = %self.peer.config.node_id, %error, "a batch could not be applied yet");
-            self.wait(pause).await?;
-            pause = (pause * 2).min(STORE_PAUSE_MAX);
-        }
+        let refused = loop {
+            match self.apply(&batch).await {
+                Ok(refused) => break refused,
+                Err(error) => {
+                    self.peer.on_error(&error);
+                    tracing::warn!(peer = %self.peer.config.node_id, %error, "a batch could not be applied yet");
+                    self.wait(pause).await?;
+                    pause = (pause * 2).min(STORE_PAUSE_MAX);
+                }
+            }
+        };
         self.keep(&batch.cursor).await?;
         batch
             .rejected
             .into_iter()
             .for_each(|one| self.peer.reject(one));
-        if let Some(missed) = batch.missed {
+        // The archive may take them later, and the stream shows them once.
+        if let Some(missed) = batch.missed.or(refused) {
             self.on_missed(missed);
         }
         self.note_lag(&batch.cursor);
         Ok(batch.cursor)
     }
 
-    async fn apply(&self, batch: &Batch) -> Result<(), RepairError> {
+    /// Gives whether the archive refused some of it.
+    async fn apply(&self, batch: &Batch) -> Result<Option<Missed>, RepairError> {
         let (peer, node) = (&self.peer, &self.peer.node);
         while node.store.is_under_pressure() {
             peer.metrics.pauses.increment(1);
@@ -140,7 +148,7 @@ impl TailTask {
             return Err(RepairError::Stopped);
         }
         if batch.writes.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let begun = node.env.monotonic();
         let applied = node.store.apply(batch.writes.clone(), node.relay).await?;
@@ -155,8 +163,11 @@ impl TailTask {
         memory.events_applied += applied.taken as u64;
         memory.events_deduped += applied.kept as u64;
         drop(memory);
+        let is_refused =
+            |(_, why): &(Key, StorageError)| matches!(why, StorageError::Refused { .. });
+        let refused = applied.refused.iter().any(is_refused);
         peer.on_applied(applied);
-        Ok(())
+        Ok(refused.then_some(Missed::Refused))
     }
 
     async fn keep(&self, cursor: &Cursor) -> Result<(), RepairError> {

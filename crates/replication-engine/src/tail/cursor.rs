@@ -23,6 +23,8 @@ pub enum Missed {
     Gap,
     /// An entry was too large to be read.
     Oversize,
+    /// The archive refused what was read.
+    Refused,
 }
 
 impl Missed {
@@ -35,6 +37,7 @@ impl Missed {
             Self::NewEpoch => "new_epoch",
             Self::Gap => "gap",
             Self::Oversize => "oversize",
+            Self::Refused => "refused",
         }
     }
 }

@@ -10,7 +10,7 @@ use super::publisher::Change;
 use super::refused::refusal;
 use crate::batch::plan::ArchiveWrite;
 use crate::batch::portions::Portions;
-use crate::error::{InvalidItem, StorageError};
+use crate::error::{InvalidItem, StorageError, Tier};
 use crate::ingest::admit;
 use crate::item::decide::{Decision, decide};
 use crate::item::key::Key;
@@ -18,7 +18,7 @@ use crate::item::{Leaf, Stored};
 use crate::l1::{Due, Entry, L1};
 use crate::l2::CacheStore;
 use crate::l3::ArchiveStore;
-use crate::limits::{COMMIT_BYTES_MAX, COMMIT_RECORDS_MAX};
+use crate::limits::{COMMIT_BYTES_MAX, COMMIT_RECORDS_MAX, REFUSED_ALONE_MAX};
 
 /// What became of the writes given to [`SyncEngine::apply`].
 #[derive(Debug, Default)]
@@ -48,7 +48,7 @@ impl SyncEngine {
     /// Merges writes of other nodes by their stamps. When it returns, what was taken is in the archive, and readers see it.
     ///
     /// # Errors
-    /// `Unavailable`: nothing is certain, call again with the same writes; replays change nothing. `Overloaded`: slow down.
+    /// `Unavailable`, also where the archive refuses many rows: nothing is certain, call again with the same writes; replays change nothing. `Overloaded`: slow down.
     pub async fn apply(&self, writes: Vec<Stored>, relay: Relay) -> Result<Applied, StorageError> {
         self.core("apply")?.apply(writes, relay).await
     }
@@ -183,9 +183,10 @@ impl Core {
                 only_over_live: false,
             })
             .collect();
-        let portions = Portions::new(writes.len(), 0, usize::MAX);
+        let portions = Portions::new(writes.len(), 0, REFUSED_ALONE_MAX);
         let committed = self.commit_each(&writes, portions).await;
         let (mut merged, mut changed) = (Merged::default(), Vec::new());
+        let mut untried = false;
         for (write, fate) in writes.into_iter().zip(committed.fates) {
             // `Same` too: a commit repeated after an unknown outcome must still reach L1.
             if let Some(decision) = fate.taken() {
@@ -198,11 +199,17 @@ impl Core {
                     let key = write.stored.key().clone();
                     merged.refused.push((key.clone(), refusal(key, why)));
                 }
-                Fate::Open => {}
+                Fate::Open => untried = true,
             }
         }
         self.enter_applied(changed, relay);
         match committed.error {
+            // Whoever goes on from here would lose them.
+            None if untried => Err(StorageError::unavailable(
+                Tier::Archive,
+                "apply",
+                RefusesAll,
+            )),
             None => Ok(merged),
             Some(error) => Err(error.into()),
         }
@@ -232,6 +239,11 @@ impl Core {
         self.settled();
     }
 }
+
+/// So many rows are refused that the rest was not tried.
+#[derive(Debug, thiserror::Error)]
+#[error("the archive refuses more than {REFUSED_ALONE_MAX} rows of one batch: taken for an outage")]
+struct RefusesAll;
 
 /// What became of a part.
 #[derive(Default)]

@@ -12,6 +12,7 @@ use super::publisher::Publisher;
 use super::refused::RefusedRows;
 use super::single_flight::SingleFlight;
 use super::stale::StaleKeys;
+use super::unswept::UnsweptRows;
 use crate::batch::BatchLimits;
 use crate::batch::plan::Health;
 use crate::batch::queue::Queue;
@@ -48,11 +49,15 @@ pub(crate) struct Core {
     /// Keys whose tier is down; they are queued again when it may be back.
     pub parked: Mutex<Vec<Key>>,
     pub refused: RefusedRows,
+    pub unswept: UnsweptRows,
     pub budget: Arc<Budget>,
     /// Bounds the log.
     pub log_room: LogRoom,
     pub wal: Arc<dyn Wal>,
     pub outstanding: Mutex<Outstanding>,
+    /// Taken for reading by those who log writes and let them into L1, for writing by the one who logs some of them again: a
+    /// record that is written anew never comes to stand behind a newer one of its key.
+    pub log_order: tokio::sync::RwLock<()>,
     pub cache: GuardedCache,
     pub stale: StaleKeys,
     /// Taken for reading by those who write to the cache, for writing by the one who repairs it.

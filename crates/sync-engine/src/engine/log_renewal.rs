@@ -27,6 +27,7 @@ impl Core {
     pub(super) async fn run_log(self: Arc<Self>) {
         while self.wal.is_durable() && self.wal.failure().is_none() {
             self.env.sleep(INTERVAL).await;
+            self.spare_the_log();
             if let Err(error) = self.renew_log().await {
                 tracing::warn!(%error, "the oldest records of the log could not be written anew");
             }
@@ -34,39 +35,40 @@ impl Core {
     }
 
     /// Writes the older ones of the needed records anew, behind all others, if they are a small part of a log that is half full.
+    /// What only waits to be published does not count: it makes way by itself, once nothing older holds its place.
     async fn renew_log(self: &Arc<Self>) -> Result<(), StorageError> {
-        let (used, needed, middle) = {
-            let outstanding = self.outstanding.lock();
-            let used = self.log_used(&outstanding);
-            let needed = (outstanding.len(), self.l1.dirty_bytes() as u64);
-            let middle = self.wal.bounds().1.saturating_sub(used.0 / 2);
-            (
-                self.log_room.share(used),
-                self.log_room.share(needed),
-                middle,
-            )
-        };
-        if used < RENEW_ABOVE || needed > used * RENEW_SHARE_MAX {
+        let used = self.log_used(&self.outstanding.lock());
+        let full = self.log_room.share(used);
+        if full < RENEW_ABOVE || self.log_room.share(self.l1.logged()) > full * RENEW_SHARE_MAX {
             return Ok(());
         }
-        let mut old = self.l1.logged_below(middle).into_iter().peekable();
-        while old.peek().is_some() {
-            let mut bytes = 0;
-            let some = std::iter::from_fn(|| {
-                let fits = bytes < RENEW_BYTES;
-                let next = old.next_if(|_| fits)?;
-                bytes += L1::weight_of(&next.0);
-                Some(next)
-            });
-            let (core, some) = (self.clone(), some.collect());
+        let middle = self.wal.bounds().1.saturating_sub(used.0 / 2);
+        loop {
+            let core = self.clone();
             // Once the records are in the log they must be known, also when the engine stops.
-            let renewed = self.to_the_end("renew", async move { core.renew(some).await });
-            renewed.await.unwrap_or_else(|| Err(Self::ended("renew")))?;
+            let renewed = self.to_the_end("renew", async move { core.renew_below(middle).await });
+            if !renewed.await.unwrap_or_else(|| Err(Self::ended("renew")))? {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
-    async fn renew(&self, old: Vec<(Stored, WalPos)>) -> Result<(), StorageError> {
+    /// Writes some of the records below `middle` anew; false: there are none. Writers wait meanwhile.
+    async fn renew_below(&self, middle: WalPos) -> Result<bool, StorageError> {
+        // Every write that the log has is in L1, and none comes in: what L1 has of a key is the last that the log has of it.
+        let _order = self.log_order.write().await;
+        let mut bytes = 0;
+        let mut old = self.l1.logged_below(middle);
+        let mut fits = |(stored, _): &(Stored, WalPos)| {
+            let fits = bytes < RENEW_BYTES;
+            bytes += L1::weight_of(stored);
+            fits
+        };
+        let some = old.iter().take_while(|one| fits(one)).count();
+        old.truncate(some);
+        if old.is_empty() {
+            return Ok(false);
+        }
         let records = old.iter().map(|(stored, _)| stored.clone());
         let first = self.wal.append(records.collect()).await?;
         {
@@ -79,6 +81,6 @@ impl Core {
             .zip(old)
             .map(|(new, (stored, old))| self.l1.renew(stored.key(), stored.stamp(), old, new));
         self.release_positions(free);
-        Ok(())
+        Ok(true)
     }
 }

@@ -1,6 +1,9 @@
 //! Room in the log: how much it may hold, and who has to make way when it is full.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::core::Core;
 use crate::config::SyncEngineConfig;
@@ -17,6 +20,8 @@ use crate::wal::outstanding::Outstanding;
 pub(crate) struct LogRoom {
     records: Arc<Budget>,
     bytes: Arc<Budget>,
+    /// When it was last looked whether the backlog has to make way, in monotonic time.
+    looked_at: Mutex<Option<Duration>>,
 }
 
 /// A place in the log for records on their way there.
@@ -31,6 +36,7 @@ impl LogRoom {
         Self {
             records: Budget::new(records),
             bytes: Budget::new(bytes),
+            looked_at: Mutex::default(),
         }
     }
 
@@ -42,6 +48,16 @@ impl LogRoom {
 
     pub(super) fn records_max(&self) -> usize {
         self.records.limit()
+    }
+
+    /// Whether it is time to look at the backlog again: from `now` on it is not, for a while.
+    fn is_look_due(&self, now: Duration) -> bool {
+        let mut looked_at = self.looked_at.lock();
+        let is_due = looked_at.is_none_or(|at| now.saturating_sub(at) >= LOOK_INTERVAL);
+        if is_due {
+            *looked_at = Some(now);
+        }
+        is_due
     }
 
     /// The greater of both shares of their bounds.
@@ -120,9 +136,11 @@ impl Core {
     }
 
     /// Writers never wait for the stream: what waits to be published is given up once that frees more than a quarter of
-    /// what the log may hold.
+    /// what the log may hold. A look takes time in proportion to the log, so that many of them share one; a writer that comes
+    /// between two waits for the next.
     pub(super) fn spare_the_log(&self) {
-        if self.log_fullness() <= BACKLOG_SHARE_MAX {
+        let is_filling = self.log_fullness() > BACKLOG_SHARE_MAX;
+        if !is_filling || !self.log_room.is_look_due(self.env.monotonic()) {
             return;
         }
         let freed = self.publisher.give_up_if(|held| {
@@ -141,6 +159,9 @@ impl Core {
 
 /// Most of the log that is kept only because it waits to be published.
 const BACKLOG_SHARE_MAX: f64 = 0.25;
+
+/// Time between two looks at the backlog.
+const LOOK_INTERVAL: Duration = Duration::from_millis(25);
 
 fn at_most_usize(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)

@@ -52,6 +52,7 @@ mod stale;
 
 mod single_flight;
 
+mod unswept;
 mod upkeep;
 
 mod roots;

@@ -16,6 +16,7 @@ use super::publisher::Publisher;
 use super::refused::RefusedRows;
 use super::single_flight::SingleFlight;
 use super::stale::StaleKeys;
+use super::unswept::UnsweptRows;
 use super::{EngineState, SyncEngine};
 use crate::batch::queue::Queue;
 use crate::cdc::ChangeLog;
@@ -196,10 +197,12 @@ impl SyncEngine {
             queue: Queue::new(batch_limits(&config)),
             parked: Mutex::default(),
             refused: RefusedRows::default(),
+            unswept: UnsweptRows::default(),
             budget: Budget::new(config.dirty_bytes_max()),
             log_room: LogRoom::new(&config),
             wal,
             outstanding: Mutex::new(outstanding),
+            log_order: tokio::sync::RwLock::new(()),
             cache,
             stale: StaleKeys::default(),
             cache_order: tokio::sync::RwLock::new(()),

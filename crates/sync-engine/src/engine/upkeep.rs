@@ -15,6 +15,7 @@ use crate::item::{Leaf, Stored};
 use crate::l1::L1;
 use crate::l2::CacheStore;
 use crate::l3::ArchiveStore;
+use crate::limits::{REFUSED_ALONE_MAX, UNSWEPT_MAX};
 
 /// Time between two rounds.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -112,7 +113,15 @@ impl Core {
             .min(self.budget.limit() / SWEEP_BYTES_EACH)
             .max(1);
         loop {
-            let expired = self.archive.expired(self.now_ms(), items).await?;
+            let now = self.env.monotonic();
+            let unswept = self.unswept.len_at(now);
+            if unswept >= UNSWEPT_MAX {
+                return Ok(());
+            }
+            let asked = items + unswept;
+            let mut expired = self.archive.expired(self.now_ms(), asked).await?;
+            let are_more = expired.len() == asked;
+            self.unswept.sift(&mut expired, items);
             if expired.is_empty() {
                 return Ok(());
             }
@@ -123,15 +132,16 @@ impl Core {
             if room.is_none() && self.cache.is_configured() {
                 return Ok(());
             }
-            let portions = Portions::new(writes.len(), 0, usize::MAX);
+            let portions = Portions::new(writes.len(), 0, REFUSED_ALONE_MAX);
             let committed = self.commit_each(&writes, portions).await;
+            self.unswept.note(&writes, &committed.fates, now);
             let taken = writes.into_iter().zip(&committed.fates);
             let taken: Vec<(Stored, Decision)> = taken
                 .filter_map(|(write, fate)| Some((write.stored, fate.taken()?)))
                 .collect();
             self.metrics.expired.increment(taken.len() as u64);
             // What could not be taken away would be found again at once.
-            let full = expired.len() == items && !taken.is_empty();
+            let full = are_more && !taken.is_empty();
             // Every node does this for itself: nothing is published.
             self.enter_applied(taken, Relay::No);
             if let Some(error) = committed.error {

@@ -274,9 +274,10 @@ impl Core {
     ) -> Result<(), StorageError> {
         let core = self.clone();
         let work = async move {
+            let order = core.log_order.read().await;
             let logged = core.wal.append(records.clone()).await;
             let logged = logged.map(|first| core.enter(records, first));
-            drop(permits);
+            drop((order, permits));
             logged
         };
         match self.to_the_end("log", work).await {

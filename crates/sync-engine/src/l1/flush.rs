@@ -63,6 +63,20 @@ impl L1 {
         settled.unwrap_or_default()
     }
 
+    /// How many entries the log keeps, and their bytes.
+    pub fn logged(&self) -> (u64, u64) {
+        let (mut records, mut bytes) = (0, 0);
+        for shard in self.shards.iter() {
+            let slab = shard.slab.read();
+            let pinned = slab.pins.iter().zip(&slab.slots);
+            for (_, slot) in pinned.filter(|(pin, _)| pin.pos().is_some()) {
+                records += 1;
+                bytes += u64::from(slot.weight);
+            }
+        }
+        (records, bytes)
+    }
+
     /// The entries that the log keeps below `pos`, and where.
     pub fn logged_below(&self, pos: WalPos) -> Vec<(Stored, WalPos)> {
         let mut found = Vec::new();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -15,6 +16,26 @@ pub struct MeteredLog {
     state: Mutex<State>,
     /// The most bytes it held at one time.
     pub highest: AtomicUsize,
+    /// How often a record of the slow key began to be logged again.
+    pub again: AtomicUsize,
+    slow: Option<&'static str>,
+}
+
+impl MeteredLog {
+    /// One that takes a while to log a record of this key again.
+    #[allow(dead_code)]
+    pub fn slow_again(key: &'static str) -> Self {
+        Self {
+            slow: Some(key),
+            ..Self::default()
+        }
+    }
+
+    fn is_slow(&self, records: &[Stored]) -> bool {
+        let known = &self.state.lock().records;
+        let mut of_key = known.values().filter(|r| self.slow == Some(&**r.key()));
+        of_key.any(|old| records.contains(old))
+    }
 }
 
 #[derive(Default)]
@@ -28,6 +49,10 @@ struct State {
 #[async_trait]
 impl Wal for MeteredLog {
     async fn append(&self, records: Vec<Stored>) -> Result<WalPos, WalError> {
+        if self.is_slow(&records) {
+            self.again.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
         let mut state = self.state.lock();
         let first = state.next;
         for record in records {
