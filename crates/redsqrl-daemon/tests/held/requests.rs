@@ -132,6 +132,25 @@ async fn i8_a_request_that_may_become_more_than_all_there_is_waits_for_no_more()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn i8_a_buffer_that_doubles_does_not_outgrow_the_longest_request() {
+    let _turn = TURN.lock().await;
+    let mut server = ServerLimits::default();
+    server.request.request_bytes_max = 5 * MIB + MIB / 2;
+    let node = node(LIMITS, server).await;
+    let mut wire = Wire::to(&node).await;
+    let keys = ["a", "b", "c", "d", "e"];
+    let mut words = vec![b"MSET".to_vec()];
+    for key in keys {
+        words.extend([key.into(), vec![b'x'; MIB]]);
+    }
+    wire.ask(&words).await;
+    assert_eq!(wire.line().await, "+OK");
+    let most = node.budget.requests.most_held_bytes();
+    assert!((5 * MIB..6 * MIB).contains(&most), "{most}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn i8_who_is_turned_away_is_listened_to_for_a_few_seconds_and_not_beyond_the_end() {
     let _turn = TURN.lock().await;
     let limits = BudgetLimits {
