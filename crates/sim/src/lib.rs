@@ -30,3 +30,5 @@ pub mod workload;
 pub mod script;
 
 pub mod run;
+
+mod check;
