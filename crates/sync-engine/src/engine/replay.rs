@@ -9,22 +9,17 @@ use super::generation::Persisted;
 use crate::error::StorageError;
 use crate::item::decide::{Decision, decide};
 use crate::item::key::Key;
-use crate::item::stamp::HlcTime;
 use crate::item::{Leaf, Stored};
 use crate::l1::L1;
 use crate::l3::{ArchiveStore, MetaKey};
 use crate::wal::WalPos;
-
-/// Stamps are given before they are logged, in any order: the last one in the log is not always the greatest there was.
-const CLOCK_MARGIN_MS: i64 = 1_000;
 
 impl Core {
     /// Takes what the log holds into L1, dirty, to be stored like any other write.
     pub(super) async fn replay(self: &Arc<Self>) -> Result<(), StorageError> {
         if !self.archive_is_open() {
             // Its clock bound cannot be asked; what was acknowledged here, the log remembers.
-            let bound = self.wal.clock_bound().ms().saturating_add(CLOCK_MARGIN_MS);
-            self.clock.observe(HlcTime::from_ms(bound));
+            self.clock.observe(self.wal.clock_bound());
         }
         let (mut pos, end) = self.wal.bounds();
         let page_records = self.config().wal_drain_batch_size;

@@ -39,9 +39,14 @@ impl LogFile {
         self.next
     }
 
-    /// Writes the packs one after the other, and frees a slice of what lies below `floor`: one transaction, one sync. After an error
+    /// Writes the packs one after the other, `clock` behind them, and frees a slice of what lies below `floor`: one transaction, one sync. After an error
     /// nothing is known of what reached the disk, and the file must not be written again.
-    pub fn append(&mut self, packs: Vec<Pack>, floor: WalPos) -> rusqlite::Result<()> {
+    pub fn append(
+        &mut self,
+        packs: Vec<Pack>,
+        floor: WalPos,
+        clock: HlcTime,
+    ) -> rusqlite::Result<()> {
         let (mut next, mut low) = (self.next, self.low);
         let tx = self
             .conn
@@ -55,6 +60,8 @@ impl LogFile {
             written += row.records.len() + PAGE_BYTES;
             insert(&tx, &row)?;
         }
+        // The next append writes over it.
+        insert(&tx, &marker(next, clock))?;
         tx.commit()?;
         self.unchecked += written;
         (self.next, self.low) = (next, low);

@@ -100,7 +100,7 @@ pub fn packed(first: WalPos, pack: Pack) -> Row {
     }
 }
 
-/// The row that keeps the next position while there are no records, and the greatest time that was ever stamped.
+/// The last row: it keeps the next position, also when there are no records, and the greatest time that was ever stamped.
 pub fn marker(next: WalPos, clock: HlcTime) -> Row {
     let pack = Pack {
         count: 0,
@@ -109,12 +109,17 @@ pub fn marker(next: WalPos, clock: HlcTime) -> Row {
     packed(next, pack)
 }
 
-/// The time that the marker keeps, if there is one.
+/// The time that the last marker keeps, if there is one.
 pub fn clock(conn: &Connection) -> rusqlite::Result<HlcTime> {
     let query = "SELECT records FROM log WHERE count = 0 ORDER BY first DESC LIMIT 1";
     let kept: Option<Vec<u8>> = conn.query_row(query, [], |row| row.get(0)).optional()?;
-    let time = kept.and_then(|kept| kept.first_chunk().copied());
-    Ok(HlcTime(time.map_or(0, u64::from_be_bytes)))
+    Ok(kept.map_or_else(HlcTime::default, |kept| time_of(&kept)))
+}
+
+/// The time in a marker.
+pub fn time_of(marker: &[u8]) -> HlcTime {
+    let time = marker.first_chunk().copied();
+    HlcTime(time.map_or(0, u64::from_be_bytes))
 }
 
 /// The highest position after any row, and the lowest position of a record; `None` for an empty table.

@@ -25,7 +25,7 @@ pub struct OpenedLog {
     pub file: LogFile,
     /// The lowest position that may hold a record.
     pub low: WalPos,
-    /// The greatest time that was ever stamped, if the log is empty.
+    /// The greatest time that was ever stamped.
     pub clock: HlcTime,
     /// What was found damaged.
     pub damage: Option<String>,

@@ -77,13 +77,17 @@ pub fn salvage(
     let mut saved = Saved::default();
     replace(path, |draft| {
         let mut bad = Vec::new();
-        let mut end = None;
+        let (mut end, mut clock) = (None, HlcTime::default());
         for first in positions(&damaged) {
             match read(&damaged, first) {
                 Some(row) if row.records().is_ok() => {
+                    end = end.max(Some(row.end()));
+                    if row.count == 0 {
+                        clock = clock.max(layout::time_of(&row.records));
+                        continue;
+                    }
                     layout::insert(draft, &row)?;
                     saved.kept += row.count;
-                    end = end.max(Some(row.end()));
                 }
                 _ => bad.push(first),
             }
@@ -102,7 +106,7 @@ pub fn salvage(
                 layout::insert(draft, &row)?;
             }
         }
-        layout::insert(draft, &layout::marker(next, HlcTime::default()))
+        layout::insert(draft, &layout::marker(next, clock))
     })?;
     // Only now: on closing SQLite may write to the damaged file, which by then is out of the way.
     drop(damaged);

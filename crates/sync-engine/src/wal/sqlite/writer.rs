@@ -114,7 +114,10 @@ impl Writer {
             join(&mut rows, append.packs);
         }
         if self.poison().is_none() {
-            match self.file.append(rows, self.shared.floor()) {
+            match self
+                .file
+                .append(rows, self.shared.floor(), self.shared.clock())
+            {
                 Ok(()) => self.shared.committed(self.file.next()),
                 Err(error) => self.poisoned(&error),
             }
