@@ -3,7 +3,10 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{converge, eventually, mesh};
+use replication_engine::repair::cycle::Outcome;
 use replication_engine::tail::{Cursor, CursorStore};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -15,7 +18,7 @@ async fn i11_a_cursor_never_passes_what_could_not_be_applied() {
         nodes[1].replication().peers()[0].is_connected
     })
     .await;
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
     nodes[0].put("k.0", "v").await;
     eventually("the first write", 5, async || {
         nodes[1].get("k.0").await.is_some()
@@ -26,12 +29,12 @@ async fn i11_a_cursor_never_passes_what_could_not_be_applied() {
     for n in 1..50 {
         nodes[0].put(&format!("k.{n}"), "v").await;
     }
-    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
     assert_eq!(nodes[1].replication().peers()[0].cursor, before);
     // Killed and started anew, still down: nothing has moved.
     nodes[1].replication().shutdown().await;
     nodes[1].replicate().await;
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
     nodes[1].archive.set_down(false);
     let all = converge(&[&nodes[0], &nodes[1]], 60).await;
     assert_eq!(all.len(), 50);
@@ -61,16 +64,28 @@ async fn i11_a_cursor_past_the_end_of_the_stream_begins_anew() {
 #[tokio::test(flavor = "multi_thread")]
 async fn i11_what_the_archive_refuses_is_asked_for_on_the_cold_path() {
     let mut nodes = mesh(&["a", "b"], 10_000).await;
-    nodes[1].config.settings.cold_path.interval_sec = 3600;
-    nodes[1].replicate().await;
-    let report = |nodes: &[common::Node]| nodes[1].replication().peers().remove(0);
-    eventually("in sync", 10, async || report(&nodes).cold_cycles > 0).await;
+    for node in &mut nodes {
+        node.config.settings.cold_path.interval_sec = 3600;
+        node.replicate().await;
+    }
+    nodes[0].put("good", "v").await;
+    converge(&[&nodes[0], &nodes[1]], 30).await;
+    let report = || nodes[1].replication().peers().remove(0);
+    // The looks that the start calls for are over: none is due for an hour.
+    let mut looks = report().cold_cycles;
+    eventually("no look for a second", 30, async || {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let before = std::mem::replace(&mut looks, report().cold_cycles);
+        looks > 0 && looks == before
+    })
+    .await;
     nodes[1].archive.refuse(&"bad".into(), true);
-    let before = report(&nodes).cold_cycles;
     nodes[0].put("bad", "v").await;
     eventually("refused, and asked for", 30, async || {
-        let report = report(&nodes);
-        report.rejected > 0 && report.cold_cycles > before
+        matches!(
+            report().last_cold,
+            Some(Ok(Outcome::Compared { refused: 1, .. }))
+        )
     })
     .await;
 }

@@ -120,19 +120,23 @@ impl fmt::Display for Outcome {
 impl Cycle<'_> {
     /// Compares, and makes up what it finds.
     pub async fn run(&self, moving_before: u32, is_forced: bool) -> Result<Outcome, RepairError> {
-        let first = self.roots().await?;
+        let first = self.roots(is_forced).await?;
         if first.are_equal() {
             return Ok(Outcome::InSync);
         }
         if self.filling != Fill::UnderWay && !self.is_continued {
             self.pause().await?;
-            match look(&first, &self.roots().await?, moving_before, is_forced) {
+            match look(
+                &first,
+                &self.roots(is_forced).await?,
+                moving_before,
+                is_forced,
+            ) {
                 Look::InSync => return Ok(Outcome::InSync),
                 Look::Moving => return Ok(Outcome::Moving),
                 Look::Differ => {}
             }
         }
-        // What was published may be a moment old: the sums themselves are not.
         let theirs = self.asker.root().await?;
         match way(&self.store.merkle_root().await?, &theirs, self.filling) {
             Way::Equal => Ok(Outcome::InSync),
@@ -142,9 +146,15 @@ impl Cycle<'_> {
         }
     }
 
-    async fn roots(&self) -> Result<Roots, RepairError> {
+    /// What was published may be a moment old, and may be older than what is known to be missing: then the peer itself is
+    /// asked.
+    async fn roots(&self, is_forced: bool) -> Result<Roots, RepairError> {
+        let theirs = match is_forced {
+            true => Some(self.asker.root().await?.hash().to_string()),
+            false => self.asker.published_root().await?,
+        };
         Ok(Roots {
-            theirs: self.asker.published_root().await?,
+            theirs,
             ours: self.store.merkle_root().await?.hash().to_string(),
         })
     }
