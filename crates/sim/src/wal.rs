@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 use sync_engine::env::SharedEnv;
 use sync_engine::item::Stored;
 use sync_engine::item::stamp::HlcTime;
-use sync_engine::wal::{Wal, WalError, WalPos};
+use sync_engine::wal::{Appending, Wal, WalError, WalPos};
+use tokio::sync::oneshot;
 
 /// What outlives a crash.
 #[derive(Clone, Debug)]
@@ -88,24 +89,74 @@ impl WalDisk {
 
     /// Opens it.
     pub fn open(&self, env: SharedEnv) -> Arc<SimWal> {
-        Arc::new(SimWal {
+        let inner = Inner {
             disk: self.clone(),
-            env,
+            unsynced: Mutex::default(),
             is_poisoned: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
+        };
+        Arc::new(SimWal {
+            inner: Arc::new(inner),
+            env,
         })
+    }
+
+    /// Writes records behind all others, not synced: where they begin and end, and how long a sync of them takes.
+    fn write(&self, records: &[Stored]) -> (WalPos, WalPos, Duration) {
+        let mut disk = self.0.lock();
+        let first = disk.next;
+        for stored in records {
+            disk.clock = disk.clock.max(stored.stamp().time);
+            let pos = disk.next;
+            disk.records.insert(pos, stored.clone());
+            disk.next += 1;
+        }
+        let takes = Duration::from_micros(disk.rng.u64(50..5_000));
+        (first, disk.next, takes)
+    }
+
+    fn sync_fails(&self) -> bool {
+        let mut disk = self.0.lock();
+        let once_in = disk.sync_fails_once_in;
+        once_in > 0 && disk.rng.u64(..once_in) == 0
     }
 }
 
 /// The log, open.
 pub struct SimWal {
-    disk: WalDisk,
+    inner: Arc<Inner>,
     env: SharedEnv,
+}
+
+struct Inner {
+    disk: WalDisk,
+    /// Who hears of what is written and not synced, by first position.
+    unsynced: Mutex<BTreeMap<WalPos, Box<dyn Appending>>>,
     is_poisoned: AtomicBool,
     is_closed: AtomicBool,
 }
 
-impl SimWal {
+impl Inner {
+    /// Syncs what stands before `end`, with all that was written before it.
+    fn sync(&self, end: WalPos) -> Result<(), WalError> {
+        if self.disk.0.lock().synced >= end {
+            return Ok(());
+        }
+        self.check()?;
+        if self.disk.sync_fails() {
+            self.is_poisoned.store(true, Ordering::SeqCst);
+            self.unsynced.lock().clear();
+            return Err(WalError::Poisoned("the sync failed".into()));
+        }
+        let rest = self.unsynced.lock().split_off(&end);
+        let synced = std::mem::replace(&mut *self.unsynced.lock(), rest);
+        self.disk.0.lock().synced = end;
+        for (first, records) in synced {
+            records.logged(first);
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), WalError> {
         if self.is_closed.load(Ordering::SeqCst) {
             return Err(WalError::Closed);
@@ -119,37 +170,24 @@ impl SimWal {
 
 #[async_trait]
 impl Wal for SimWal {
-    async fn append(&self, records: Vec<Stored>) -> Result<WalPos, WalError> {
-        self.check()?;
-        let (first, end, takes) = {
-            let mut disk = self.disk.0.lock();
-            let first = disk.next;
-            for stored in records {
-                disk.clock = disk.clock.max(stored.stamp().time);
-                let pos = disk.next;
-                disk.records.insert(pos, stored);
-                disk.next += 1;
-            }
-            (
-                first,
-                disk.next,
-                Duration::from_micros(disk.rng.u64(50..5_000)),
-            )
+    async fn append(&self, mut records: Box<dyn Appending>) -> Result<WalPos, WalError> {
+        self.inner.check()?;
+        records.placed();
+        let (first, end, takes) = self.inner.disk.write(records.records());
+        self.inner.unsynced.lock().insert(first, records);
+        let (reply, answer) = oneshot::channel();
+        let (inner, env) = (self.inner.clone(), self.env.clone());
+        // Whoever is placed hears of it, also when the caller goes away.
+        let sync = async move {
+            env.sleep(takes).await;
+            drop(reply.send(inner.sync(end).map(|()| first)));
         };
-        self.env.sleep(takes).await;
-        self.check()?;
-        let mut disk = self.disk.0.lock();
-        let once_in = disk.sync_fails_once_in;
-        if once_in > 0 && disk.rng.u64(..once_in) == 0 {
-            self.is_poisoned.store(true, Ordering::SeqCst);
-            return Err(WalError::Poisoned("the sync failed".into()));
-        }
-        disk.synced = disk.synced.max(end);
-        Ok(first)
+        self.env.spawn("sync", Box::pin(sync));
+        answer.await.unwrap_or(Err(WalError::Closed))
     }
 
     fn free_below(&self, pos: WalPos) {
-        let mut disk = self.disk.0.lock();
+        let mut disk = self.inner.disk.0.lock();
         let floor = pos.min(disk.next);
         disk.floor = disk.floor.max(floor);
         let floor = disk.floor;
@@ -161,19 +199,19 @@ impl Wal for SimWal {
         pos: WalPos,
         limit: usize,
     ) -> Result<Vec<(WalPos, Stored)>, WalError> {
-        self.check()?;
-        let disk = self.disk.0.lock();
+        self.inner.check()?;
+        let disk = self.inner.disk.0.lock();
         let found = disk.records.range(pos..).take(limit);
         Ok(found.map(|(pos, stored)| (*pos, stored.clone())).collect())
     }
 
     fn bounds(&self) -> (WalPos, WalPos) {
-        let disk = self.disk.0.lock();
+        let disk = self.inner.disk.0.lock();
         (disk.floor, disk.next)
     }
 
     fn clock_bound(&self) -> HlcTime {
-        self.disk.0.lock().clock
+        self.inner.disk.0.lock().clock
     }
 
     fn is_durable(&self) -> bool {
@@ -181,11 +219,10 @@ impl Wal for SimWal {
     }
 
     async fn close(&self) -> Result<(), WalError> {
-        self.check()?;
-        let mut disk = self.disk.0.lock();
-        disk.synced = disk.next;
-        drop(disk);
-        self.is_closed.store(true, Ordering::SeqCst);
+        self.inner.check()?;
+        let end = self.inner.disk.0.lock().next;
+        self.inner.sync(end)?;
+        self.inner.is_closed.store(true, Ordering::SeqCst);
         Ok(())
     }
 }

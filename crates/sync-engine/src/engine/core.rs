@@ -57,7 +57,7 @@ pub(crate) struct Core {
     pub outstanding: Mutex<Outstanding>,
     /// Taken for reading by those who log writes and let them into L1, for writing by the one who logs some of them again: a
     /// record that is written anew never comes to stand behind a newer one of its key.
-    pub log_order: tokio::sync::RwLock<()>,
+    pub log_order: Arc<tokio::sync::RwLock<()>>,
     pub cache: GuardedCache,
     pub stale: StaleKeys,
     /// Taken for reading by those who write to the cache, for writing by the one who repairs it.

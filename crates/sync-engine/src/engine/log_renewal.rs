@@ -69,8 +69,8 @@ impl Core {
         if old.is_empty() {
             return Ok(false);
         }
-        let records = old.iter().map(|(stored, _)| stored.clone());
-        let first = self.wal.append(records.collect()).await?;
+        let records: Vec<Stored> = old.iter().map(|(stored, _)| stored.clone()).collect();
+        let first = self.wal.append(Box::new(records)).await?;
         {
             let mut outstanding = self.outstanding.lock();
             for (new, (stored, _)) in (first..).zip(&old) {

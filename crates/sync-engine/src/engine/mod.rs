@@ -16,6 +16,10 @@ mod identity;
 
 mod write;
 
+mod draft;
+
+mod incoming;
+
 mod log_room;
 
 mod log_renewal;

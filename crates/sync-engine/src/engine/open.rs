@@ -202,7 +202,7 @@ impl SyncEngine {
             log_room: LogRoom::new(&config),
             wal,
             outstanding: Mutex::new(outstanding),
-            log_order: tokio::sync::RwLock::new(()),
+            log_order: Arc::default(),
             cache,
             stale: StaleKeys::default(),
             cache_order: tokio::sync::RwLock::new(()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::SyncEngine;
 use super::core::Core;
-use super::write::Draft;
+use super::draft::Draft;
 use crate::error::StorageError;
 use crate::item::key::Key;
 use crate::item::stamp::Stamp;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::SyncEngine;
 use super::core::Core;
+use super::draft::{Draft, portions, stamped, stamps_from};
+use super::incoming::Incoming;
 use super::log_room::LogPermit;
 use crate::error::{StorageError, Tier};
 use crate::ingest::admit::{self, Permit, Refused};
@@ -100,64 +102,8 @@ impl SyncEngine {
     }
 }
 
-/// A write that has no stamp yet.
-pub(super) enum Draft {
-    Put(SyncItem),
-    Delete(Key),
-}
-
-impl Draft {
-    fn key(&self) -> &Key {
-        match self {
-            Self::Put(item) => &item.object_id,
-            Self::Delete(key) => key,
-        }
-    }
-
-    fn weight(&self) -> usize {
-        match self {
-            Self::Put(item) => L1::weight_of(&Stored::Live(item.clone())),
-            Self::Delete(key) => L1::weight_of(&Stored::Tombstone {
-                key: key.clone(),
-                stamp: Stamp::default(),
-            }),
-        }
-    }
-
-    fn stamped(self, stamp: Stamp) -> Stored {
-        match self {
-            Self::Put(item) => Stored::Live(item.edit(|fields| {
-                fields.stamp = stamp;
-                if fields.updated_at == 0 {
-                    fields.updated_at = stamp.time.ms();
-                }
-            })),
-            Self::Delete(key) => Stored::Tombstone { key, stamp },
-        }
-    }
-}
-
 /// Most writes that enter together.
 const PART_WRITES_MAX: usize = 10_000;
-
-fn portions(drafts: Vec<Draft>, part_bytes: usize, part_count: usize) -> Vec<Vec<Draft>> {
-    let mut parts: Vec<Vec<Draft>> = Vec::new();
-    let mut bytes = 0usize;
-    for draft in drafts {
-        let weight = draft.weight();
-        match parts.last_mut() {
-            Some(part) if part.len() < part_count && bytes + weight <= part_bytes => {
-                bytes += weight;
-                part.push(draft);
-            }
-            _ => {
-                bytes = weight;
-                parts.push(vec![draft]);
-            }
-        }
-    }
-    parts
-}
 
 impl Core {
     /// Cuts a big call into parts that fit the budgets each.
@@ -184,34 +130,28 @@ impl Core {
         // A caller that never waits must leave the flusher a turn now and then.
         tokio::task::consume_budget().await;
         let permit = self.admit(weight).await?;
-        let logging = match self.wal.is_durable() {
-            true => Some(self.admit_to_log(drafts.len(), weight).await?),
-            false => None,
-        };
-        let mut stamp = self.clock.reserve(self.now_ms(), drafts.len() as u64);
-        let first = stamp;
-        let mut records = Vec::with_capacity(drafts.len());
-        for draft in drafts {
-            records.push(draft.stamped(stamp));
-            stamp.time = stamp.time.next();
-        }
-        self.count(&records);
-        let awaited: Vec<(Key, Stamp)> = match ack {
-            Ack::Stored => records
-                .iter()
-                .map(|r| (r.key().clone(), r.stamp()))
-                .collect(),
+        let keys: Vec<Key> = match ack {
+            Ack::Stored => drafts.iter().map(|draft| draft.key().clone()).collect(),
             Ack::Queued | Ack::Logged => Vec::new(),
         };
-        if self.wal.is_durable() {
-            self.log_and_enter(records, (permit, logging)).await?;
-        } else {
-            // No await between stamp and L1: a dropped caller leaves nothing half done.
-            self.enter(records, 0);
-            drop(permit);
-        }
+        let first = match self.wal.is_durable() {
+            true => {
+                let logging = self.admit_to_log(drafts.len(), weight).await?;
+                self.log_and_enter(drafts, (permit, logging)).await?
+            }
+            false => {
+                // No await between stamp and L1: a dropped caller leaves nothing half done.
+                let first = self.clock.reserve(self.now_ms(), drafts.len() as u64);
+                let records = stamped(drafts, first);
+                self.count(&records);
+                self.enter(records, 0);
+                drop(permit);
+                first
+            }
+        };
         if ack == Ack::Stored {
-            self.wait_stored(awaited).await?;
+            self.wait_stored(keys.into_iter().zip(stamps_from(first)).collect())
+                .await?;
         }
         Ok(first)
     }
@@ -232,7 +172,7 @@ impl Core {
         }
     }
 
-    fn count(&self, records: &[Stored]) {
+    pub(super) fn count(&self, records: &[Stored]) {
         let deletes = records.iter().filter(|r| r.item().is_none()).count();
         self.metrics.deletes.increment(deletes as u64);
         self.metrics
@@ -265,25 +205,17 @@ impl Core {
         }
     }
 
-    /// Logs the records and lets them into L1. Goes on to the end when the caller is dropped, so that no record stays
-    /// in the log that L1 does not know of.
+    /// Logs the writes and lets them into L1; gives the first stamp. Once they are logged they enter, also when the caller is
+    /// dropped, so that no record stays in the log that L1 does not know of.
     async fn log_and_enter(
         self: &Arc<Self>,
-        records: Vec<Stored>,
-        permits: (Permit, Option<LogPermit>),
-    ) -> Result<(), StorageError> {
-        let core = self.clone();
-        let work = async move {
-            let order = core.log_order.read().await;
-            let logged = core.wal.append(records.clone()).await;
-            let logged = logged.map(|first| core.enter(records, first));
-            drop((order, permits));
-            logged
-        };
-        match self.to_the_end("log", work).await {
-            Some(logged) => Ok(logged?),
-            None => Err(Self::ended("submit")),
-        }
+        drafts: Vec<Draft>,
+        permits: (Permit, LogPermit),
+    ) -> Result<Stamp, StorageError> {
+        let order = self.log_order.clone().read_owned().await;
+        let (incoming, first) = Incoming::new(self.clone(), drafts, (order, permits));
+        self.wal.append(Box::new(incoming)).await?;
+        first.get().copied().ok_or_else(|| Self::ended("submit"))
     }
 
     /// Lets records into L1, from position `first` on, and queues them.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 
-use super::{Wal, WalError, WalPos};
+use super::{Appending, Wal, WalError, WalPos};
 use crate::item::Stored;
 
 /// The log of an engine without `wal_path`.
@@ -15,8 +15,12 @@ pub struct AbsentWal {
 
 #[async_trait]
 impl Wal for AbsentWal {
-    async fn append(&self, records: Vec<Stored>) -> Result<WalPos, WalError> {
-        Ok(self.next.fetch_add(records.len() as u64, Ordering::Relaxed))
+    async fn append(&self, mut records: Box<dyn Appending>) -> Result<WalPos, WalError> {
+        records.placed();
+        let count = records.records().len() as u64;
+        let first = self.next.fetch_add(count, Ordering::Relaxed);
+        records.logged(first);
+        Ok(first)
     }
 
     fn free_below(&self, _pos: WalPos) {}

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use crate::item::Stored;
 use crate::item::stamp::HlcTime;
+use crate::l1::L1;
 
 pub mod absent;
 
@@ -42,18 +43,54 @@ pub enum WalError {
     Closed,
 }
 
+/// Records on their way into the log.
+///
+/// One order holds for all of them: whoever is [`placed`](Self::placed) first is logged first, and
+/// [`logged`](Self::logged) first. So who stamps when placed, and shows the records to readers when logged, has stamps, log
+/// and readers in the same order, however many write at once.
+pub trait Appending: Send {
+    /// About how many bytes the records take.
+    fn bytes(&self) -> usize;
+
+    /// The place in the log's order is taken. Everybody who is to be placed later waits for it: no more than a stamp is given.
+    fn placed(&mut self);
+
+    /// The records. Asked for after [`placed`](Self::placed).
+    fn records(&mut self) -> &[Stored];
+
+    /// They are on stable storage, from this position on. The log goes on when it returns: it does not block. Dropped without it,
+    /// they are not in the log, or nobody knows.
+    fn logged(self: Box<Self>, first: WalPos);
+}
+
+/// Records that have their stamps already, and that the caller deals with once they are logged.
+impl Appending for Vec<Stored> {
+    fn bytes(&self) -> usize {
+        self.iter().map(L1::weight_of).sum()
+    }
+
+    fn placed(&mut self) {}
+
+    fn records(&mut self) -> &[Stored] {
+        self
+    }
+
+    fn logged(self: Box<Self>, _: WalPos) {}
+}
+
 /// A log of accepted writes.
 ///
 /// Contract, in the words of the tests:
 /// - `append` returns only after the records are on stable storage; records of one call are adjacent and in order.
+/// - calls are logged, and hear of it, in the order in which they were placed.
 /// - a crash at any instant keeps every record whose `append` returned, and shows no half record.
 /// - `read_from` gives the records in order of position; freed ones never come back.
 /// - after a failed write every `append` fails until the log is opened anew, and `failure` says why.
 #[async_trait]
 pub trait Wal: Send + Sync {
-    /// Appends the records, durably; gives the position of the first. When the call is dropped before it returns, the records may or
-    /// may not be in the log.
-    async fn append(&self, records: Vec<Stored>) -> Result<WalPos, WalError>;
+    /// Appends the records, durably; gives the position of the first. When the call is dropped before it returns, either nothing
+    /// is logged, or the records are and hear of it.
+    async fn append(&self, records: Box<dyn Appending>) -> Result<WalPos, WalError>;
 
     /// Frees every position below `pos`. Not durable by itself: a crash may bring freed records back, which is
     /// harmless, since replaying a record that is already stored changes nothing.

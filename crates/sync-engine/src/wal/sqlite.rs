@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{Wal, WalError, WalPos};
+use super::{Appending, Wal, WalError, WalPos};
 use crate::env::SharedEnv;
 use crate::item::Stored;
 use crate::item::stamp::HlcTime;
@@ -25,7 +25,7 @@ mod row;
 mod tail;
 mod writer;
 
-use writer::{Append, Job, Reply, Writer};
+use writer::{Append, Job, Packed, Reply, Writer};
 
 /// Calls that may wait for the thread; more wait for room.
 const QUEUE_CALLS_MAX: usize = 4096;
@@ -61,6 +61,8 @@ const SHRINK_ABOVE_PAGES: i64 = 4096;
 #[derive(Debug)]
 pub struct SqliteWal {
     jobs: mpsc::Sender<Job>,
+    /// Held while an append is placed and sent, so that both happen in one order.
+    order: Mutex<()>,
     /// Room for bytes in the queue.
     room: Arc<Semaphore>,
     shared: Arc<Shared>,
@@ -166,6 +168,7 @@ impl SqliteWal {
         env.spawn_thread("wal", Box::new(move || writer.run(queue)))?;
         Ok(Self {
             jobs,
+            order: Mutex::default(),
             room: Arc::new(Semaphore::new(QUEUE_BYTES_MAX)),
             shared,
             damage: opened.damage,
@@ -196,22 +199,34 @@ impl SqliteWal {
 
 #[async_trait]
 impl Wal for SqliteWal {
-    async fn append(&self, records: Vec<Stored>) -> Result<WalPos, WalError> {
+    async fn append(&self, mut records: Box<dyn Appending>) -> Result<WalPos, WalError> {
         self.check_open()?;
-        // Packed here, by the callers side by side, and not by the one thread.
-        let packs = row::pack(&records).map_err(|error| WalError::Io(Box::new(error)))?;
-        let times = records.iter().map(|record| record.stamp().time.0);
-        let newest = times.max().unwrap_or_default();
-        self.shared.clock.fetch_max(newest, Ordering::AcqRel);
-        drop(records);
-        let bytes: usize = packs.iter().map(|pack| pack.bytes.len()).sum();
         // Fits: QUEUE_BYTES_MAX is far below 2^32.
-        let wanted = bytes.min(QUEUE_BYTES_MAX) as u32;
+        let wanted = records.bytes().min(QUEUE_BYTES_MAX) as u32;
         let Ok(room) = self.room.clone().acquire_many_owned(wanted).await else {
             return Err(self.shared.gone());
         };
-        self.ask(|reply| Job::Append(Append { packs, reply, room }))
-            .await
+        let Ok(job) = self.jobs.reserve().await else {
+            return Err(self.shared.gone());
+        };
+        let (packed, packs) = oneshot::channel();
+        let (reply, answer) = oneshot::channel();
+        {
+            let _order = self.order.lock();
+            records.placed();
+            job.send(Job::Append(Append { packs, reply, room }));
+        }
+        // From here to the packs there is no await: the thread waits for them. They are packed here, by the callers side by
+        // side, and not by the one thread.
+        let stored = records.records();
+        let times = stored.iter().map(|record| record.stamp().time.0);
+        let newest = times.max().unwrap_or_default();
+        self.shared.clock.fetch_max(newest, Ordering::AcqRel);
+        let packs = row::pack(stored).map_err(|error| WalError::Io(Box::new(error)))?;
+        if packed.send(Packed { packs, records }).is_err() {
+            return Err(self.shared.gone());
+        }
+        answer.await.unwrap_or_else(|_| Err(self.shared.gone()))
     }
 
     fn free_below(&self, pos: WalPos) {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use sync_engine::Stored;
-use sync_engine::wal::{Wal, WalError, WalPos};
+use sync_engine::wal::{Appending, Wal, WalError, WalPos};
 
 /// Takes every write and keeps nothing, until it is broken.
 #[derive(Default)]
@@ -22,11 +22,15 @@ impl FragileLog {
 
 #[async_trait]
 impl Wal for FragileLog {
-    async fn append(&self, records: Vec<Stored>) -> Result<WalPos, WalError> {
-        match self.failure() {
-            None => Ok(self.next.fetch_add(records.len() as u64, Ordering::SeqCst)),
-            Some(cause) => Err(WalError::Poisoned(cause)),
+    async fn append(&self, mut records: Box<dyn Appending>) -> Result<WalPos, WalError> {
+        if let Some(cause) = self.failure() {
+            return Err(WalError::Poisoned(cause));
         }
+        records.placed();
+        let count = records.records().len() as u64;
+        let first = self.next.fetch_add(count, Ordering::SeqCst);
+        records.logged(first);
+        Ok(first)
     }
     fn free_below(&self, _: WalPos) {}
     async fn read_from(&self, _: WalPos, _: usize) -> Result<Vec<(WalPos, Stored)>, WalError> {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use sync_engine::Stored;
 use sync_engine::l1::L1;
-use sync_engine::wal::{Wal, WalError, WalPos};
+use sync_engine::wal::{Appending, Wal, WalError, WalPos};
 
 /// Counts records as L1 counts them.
 #[derive(Default)]
@@ -19,6 +19,7 @@ pub struct MeteredLog {
     /// How often a record of the slow key began to be logged again.
     pub again: AtomicUsize,
     slow: Option<&'static str>,
+    order: tokio::sync::Mutex<()>,
 }
 
 impl MeteredLog {
@@ -29,6 +30,19 @@ impl MeteredLog {
             slow: Some(key),
             ..Self::default()
         }
+    }
+
+    fn keep(&self, records: &[Stored]) -> WalPos {
+        let mut state = self.state.lock();
+        let first = state.next;
+        for record in records {
+            let at = state.next;
+            state.bytes += L1::weight_of(record);
+            state.records.insert(at, record.clone());
+            state.next += 1;
+        }
+        self.highest.fetch_max(state.bytes, Ordering::SeqCst);
+        first
     }
 
     fn is_slow(&self, records: &[Stored]) -> bool {
@@ -48,20 +62,15 @@ struct State {
 
 #[async_trait]
 impl Wal for MeteredLog {
-    async fn append(&self, records: Vec<Stored>) -> Result<WalPos, WalError> {
-        if self.is_slow(&records) {
+    async fn append(&self, mut records: Box<dyn Appending>) -> Result<WalPos, WalError> {
+        let _order = self.order.lock().await;
+        records.placed();
+        if self.is_slow(records.records()) {
             self.again.fetch_add(1, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        let mut state = self.state.lock();
-        let first = state.next;
-        for record in records {
-            let at = state.next;
-            state.bytes += L1::weight_of(&record);
-            state.records.insert(at, record);
-            state.next += 1;
-        }
-        self.highest.fetch_max(state.bytes, Ordering::SeqCst);
+        let first = self.keep(records.records());
+        records.logged(first);
         Ok(first)
     }
     fn free_below(&self, pos: WalPos) {

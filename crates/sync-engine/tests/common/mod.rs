@@ -4,6 +4,7 @@
 pub mod flaky_cache;
 pub mod fragile_log;
 pub mod hammer;
+pub mod hesitant_log;
 pub mod metered_log;
 pub mod moody_stream;
 pub mod slow_archive;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sync_engine::wal::{Wal, WalError, WalPos};
+use sync_engine::wal::{Appending, Wal, WalError, WalPos};
 use sync_engine::{Stored, SyncEngineConfig};
 
 use super::stand_over;
@@ -14,7 +14,7 @@ const CAUSE: &str = "the disk did not sync";
 
 #[async_trait::async_trait]
 impl Wal for BrokenLog {
-    async fn append(&self, _: Vec<Stored>) -> Result<WalPos, WalError> {
+    async fn append(&self, _: Box<dyn Appending>) -> Result<WalPos, WalError> {
         Err(WalError::Poisoned(CAUSE.into()))
     }
     fn free_below(&self, _: WalPos) {}

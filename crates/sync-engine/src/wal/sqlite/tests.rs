@@ -11,6 +11,7 @@ use crate::item::stamp::HlcTime;
 
 mod crash;
 mod damage;
+mod order;
 mod speed;
 
 /// A directory with a log in it.
@@ -85,7 +86,9 @@ async fn records_of_one_call_are_adjacent_and_in_order() {
             tokio::spawn(async move {
                 (
                     n,
-                    wal.append(records(n * 100..n * 100 + 5, 50)).await.unwrap(),
+                    wal.append(Box::new(records(n * 100..n * 100 + 5, 50)))
+                        .await
+                        .unwrap(),
                 )
             })
         })
@@ -108,9 +111,17 @@ async fn records_of_one_call_are_adjacent_and_in_order() {
 async fn what_was_appended_is_there_after_reopening_and_one_call_may_be_large() {
     let place = Place::new();
     let wal = place.open();
-    assert_eq!(wal.append(records(0..3000, 300)).await.unwrap(), 0);
-    assert_eq!(wal.append(vec![record(3000, 5 << 20)]).await.unwrap(), 3000);
-    assert_eq!(wal.append(vec![]).await.unwrap(), 3001);
+    assert_eq!(
+        wal.append(Box::new(records(0..3000, 300))).await.unwrap(),
+        0
+    );
+    assert_eq!(
+        wal.append(Box::new(vec![record(3000, 5 << 20)]))
+            .await
+            .unwrap(),
+        3000
+    );
+    assert_eq!(wal.append(Box::new(vec![])).await.unwrap(), 3001);
     wal.close().await.unwrap();
     let wal = place.open();
     assert_eq!(wal.damage(), None);
@@ -126,7 +137,9 @@ async fn read_from_gives_the_records_in_order_of_position() {
     let place = Place::new();
     let wal = place.open();
     for n in 0..10 {
-        wal.append(records(n * 7..n * 7 + 7, 10)).await.unwrap();
+        wal.append(Box::new(records(n * 7..n * 7 + 7, 10)))
+            .await
+            .unwrap();
     }
     for (pos, limit) in [(0, 3), (5, 10), (6, 1), (7, 7), (69, 5), (0, 1000)] {
         let found = wal.read_from(pos, limit).await.unwrap();
@@ -142,8 +155,8 @@ async fn read_from_gives_the_records_in_order_of_position() {
 async fn freed_records_never_come_back() {
     let place = Place::new();
     let wal = place.open();
-    wal.append(records(0..100, 10)).await.unwrap();
-    wal.append(records(100..200, 10)).await.unwrap();
+    wal.append(Box::new(records(0..100, 10))).await.unwrap();
+    wal.append(Box::new(records(100..200, 10))).await.unwrap();
     wal.free_below(150);
     wal.free_below(20);
     assert_eq!(wal.bounds(), (150, 200));
@@ -162,7 +175,7 @@ async fn the_greatest_stamp_outlives_the_records() {
     let place = Place::new();
     let wal = place.open();
     assert_eq!(wal.clock_bound(), HlcTime::default());
-    wal.append(records(0..100, 10)).await.unwrap();
+    wal.append(Box::new(records(0..100, 10))).await.unwrap();
     let newest = record(99, 10).stamp().time;
     assert_eq!(wal.clock_bound(), newest);
     wal.free_below(100);
@@ -170,7 +183,7 @@ async fn the_greatest_stamp_outlives_the_records() {
     let wal = place.open();
     assert_eq!((wal.bounds(), wal.clock_bound()), ((100, 100), newest));
     // What is written anew is older than much that was freed.
-    wal.append(records(5..6, 10)).await.unwrap();
+    wal.append(Box::new(records(5..6, 10))).await.unwrap();
     drop(wal);
     let wal = place.open_after_drop().await;
     assert_eq!((wal.damage(), wal.clock_bound()), (None, newest));
@@ -183,7 +196,10 @@ async fn positions_are_never_used_twice() {
     for round in 0..4u64 {
         let wal = place.open_after_drop().await;
         assert_eq!(wal.bounds(), (next, next));
-        assert_eq!(wal.append(records(0..50, 20)).await.unwrap(), next);
+        assert_eq!(
+            wal.append(Box::new(records(0..50, 20))).await.unwrap(),
+            next
+        );
         next += 50;
         // More than there is counts as all there is.
         wal.free_below(if round % 2 == 0 { next } else { u64::MAX });
@@ -200,15 +216,15 @@ async fn positions_are_never_used_twice() {
 async fn after_a_failed_write_every_append_fails_until_the_log_is_opened_anew() {
     let place = Place::new();
     let wal = place.open();
-    wal.append(records(0..10, 100)).await.unwrap();
+    wal.append(Box::new(records(0..10, 100))).await.unwrap();
     assert_eq!(wal.failure(), None);
     fill_up(&wal).await;
     for _ in 0..3 {
-        let failed = wal.append(records(10..20, 10_000)).await;
+        let failed = wal.append(Box::new(records(10..20, 10_000))).await;
         assert!(matches!(failed, Err(WalError::Poisoned(_))), "{failed:?}");
     }
     assert!(matches!(
-        wal.append(records(0..1, 1)).await,
+        wal.append(Box::new(records(0..1, 1))).await,
         Err(WalError::Poisoned(_))
     ));
     assert_eq!(
@@ -221,17 +237,20 @@ async fn after_a_failed_write_every_append_fails_until_the_log_is_opened_anew() 
     let wal = place.open();
     assert_eq!(wal.failure(), None);
     assert_eq!(all(&wal).await.len(), 10);
-    assert_eq!(wal.append(records(10..20, 10_000)).await.unwrap(), 10);
+    assert_eq!(
+        wal.append(Box::new(records(10..20, 10_000))).await.unwrap(),
+        10
+    );
 }
 
 #[tokio::test]
 async fn a_closed_log_says_so() {
     let place = Place::new();
     let wal = place.open();
-    wal.append(records(0..1, 1)).await.unwrap();
+    wal.append(Box::new(records(0..1, 1))).await.unwrap();
     wal.close().await.unwrap();
     assert!(matches!(
-        wal.append(records(0..1, 1)).await,
+        wal.append(Box::new(records(0..1, 1))).await,
         Err(WalError::Closed)
     ));
     assert!(matches!(wal.read_from(0, 1).await, Err(WalError::Closed)));
@@ -246,7 +265,7 @@ async fn closing_waits_for_what_is_queued() {
     let appends: Vec<_> = (0..100)
         .map(|n| {
             let wal = wal.clone();
-            tokio::spawn(async move { wal.append(vec![record(n, 100)]).await })
+            tokio::spawn(async move { wal.append(Box::new(vec![record(n, 100)])).await })
         })
         .collect();
     tokio::task::yield_now().await;
@@ -280,7 +299,7 @@ async fn a_caller_that_goes_away_leaks_nothing() {
     let place = Place::new();
     let wal = Arc::new(place.open());
     for n in 0..200u64 {
-        let mut append = Box::pin(wal.append(vec![record(n, 4000)]));
+        let mut append = Box::pin(wal.append(Box::new(vec![record(n, 4000)])));
         if n % 3 == 0 {
             // Polled once: queued, then dropped.
             let once = futures_util::poll!(&mut append);
@@ -288,7 +307,7 @@ async fn a_caller_that_goes_away_leaks_nothing() {
         }
         drop(append);
     }
-    let next = wal.append(vec![record(999, 10)]).await.unwrap();
+    let next = wal.append(Box::new(vec![record(999, 10)])).await.unwrap();
     assert!(next <= 67);
     assert_eq!(all(&wal).await.len() as u64, next + 1);
     assert_eq!(wal.room.available_permits(), QUEUE_BYTES_MAX);
@@ -302,7 +321,7 @@ async fn a_call_larger_than_the_queue_goes_alone() {
         record(1, QUEUE_BYTES_MAX / 2 + 100),
         record(2, QUEUE_BYTES_MAX / 2 + 100),
     ];
-    assert_eq!(wal.append(big).await.unwrap(), 0);
+    assert_eq!(wal.append(Box::new(big)).await.unwrap(), 0);
     assert_eq!(
         wal.read_from(0, 9).await.unwrap().len(),
         1,
@@ -318,7 +337,7 @@ async fn freed_space_is_used_again() {
     let mut sizes = Vec::new();
     for round in 0..60u64 {
         for n in 0..20 {
-            wal.append(records(n * 10..n * 10 + 10, 5_000))
+            wal.append(Box::new(records(n * 10..n * 10 + 10, 5_000)))
                 .await
                 .unwrap();
         }
@@ -341,7 +360,7 @@ async fn a_large_log_shrinks_once_it_is_empty() {
     let place = Place::new();
     let wal = place.open();
     for _ in 0..8 {
-        wal.append(records(0..1000, 5_000)).await.unwrap();
+        wal.append(Box::new(records(0..1000, 5_000))).await.unwrap();
     }
     assert!(place.size("") + place.size("-wal") > 30 << 20);
     wal.free_below(8000);

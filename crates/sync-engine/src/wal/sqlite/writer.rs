@@ -8,19 +8,34 @@ use super::file::LogFile;
 use super::row::{Pack, Row};
 use super::{GROUP_BYTES, READ_BYTES, Shared};
 use crate::item::Stored;
-use crate::wal::{WalError, WalPos};
+use crate::wal::{Appending, WalError, WalPos};
 
 /// An answer that is awaited, unless its caller went away.
 pub type Reply<T> = oneshot::Sender<Result<T, WalError>>;
 
 /// Records to append.
 pub struct Append {
-    /// The records, packed.
-    pub packs: Vec<Pack>,
+    /// They come as soon as they are packed; never, when they cannot be.
+    pub packs: oneshot::Receiver<Packed>,
     /// Who waits for the first position.
     pub reply: Reply<WalPos>,
     /// Room in the queue, given back once written.
     pub room: OwnedSemaphorePermit,
+}
+
+/// Records as they are written.
+pub struct Packed {
+    /// The rows, or parts of them.
+    pub packs: Vec<Pack>,
+    /// Hears that they are written.
+    pub records: Box<dyn Appending>,
+}
+
+/// One of a group that is written together.
+struct Member {
+    packed: Packed,
+    reply: Reply<WalPos>,
+    _room: OwnedSemaphorePermit,
 }
 
 /// What the thread is asked.
@@ -85,9 +100,18 @@ impl Writer {
     }
 
     /// Does what can be done at once; an append joins the group.
-    fn take(&mut self, job: Job, group: &mut Vec<Append>) -> Option<Reply<()>> {
+    fn take(&mut self, job: Job, group: &mut Vec<Member>) -> Option<Reply<()>> {
         match job {
-            Job::Append(append) => group.push(append),
+            Job::Append(append) => {
+                // Being packed by the caller at this moment. What could not be packed takes no position.
+                if let Ok(packed) = append.packs.blocking_recv() {
+                    group.push(Member {
+                        packed,
+                        reply: append.reply,
+                        _room: append.room,
+                    });
+                }
+            }
             Job::Read { pos, limit, reply } => drop(reply.send(self.read(pos, limit))),
             Job::Wake => self.shared.woken(),
             Job::Close(reply) => return Some(reply),
@@ -97,21 +121,19 @@ impl Writer {
         None
     }
 
-    fn write(&mut self, group: Vec<Append>) {
+    /// Writes the group, and lets each know in the order in which they were placed.
+    fn write(&mut self, mut group: Vec<Member>) {
         if group.is_empty() {
             return;
         }
-        let mut replies = Vec::with_capacity(group.len());
         let mut rows = Vec::new();
-        let mut first = self.file.next();
-        for append in group {
-            replies.push((first, append.reply, append.room));
-            first += append
-                .packs
-                .iter()
-                .map(|pack| u64::from(pack.count))
-                .sum::<u64>();
-            join(&mut rows, append.packs);
+        let mut firsts = Vec::with_capacity(group.len());
+        let mut next = self.file.next();
+        for member in &mut group {
+            firsts.push(next);
+            let packs = std::mem::take(&mut member.packed.packs);
+            next += packs.iter().map(|pack| u64::from(pack.count)).sum::<u64>();
+            join(&mut rows, packs);
         }
         if self.poison().is_none() {
             match self
@@ -122,12 +144,15 @@ impl Writer {
                 Err(error) => self.poisoned(&error),
             }
         }
-        for (first, reply, room) in replies {
-            drop(room);
-            drop(reply.send(match self.poison() {
-                None => Ok(first),
+        for (first, member) in firsts.into_iter().zip(group) {
+            let answer = match self.poison() {
+                None => {
+                    member.packed.records.logged(first);
+                    Ok(first)
+                }
                 Some(cause) => Err(WalError::Poisoned(cause)),
-            }));
+            };
+            drop(member.reply.send(answer));
         }
     }
 
@@ -192,10 +217,10 @@ impl Writer {
     }
 }
 
-fn bytes_of(group: &[Append]) -> usize {
+fn bytes_of(group: &[Member]) -> usize {
     group
         .iter()
-        .flat_map(|append| &append.packs)
+        .flat_map(|member| &member.packed.packs)
         .map(|pack| pack.bytes.len())
         .sum()
 }

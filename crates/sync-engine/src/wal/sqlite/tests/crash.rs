@@ -32,7 +32,7 @@ async fn write_forever(wal: Arc<SqliteWal>) {
         let number = u64::from(fastrand::u32(..));
         let size = fastrand::usize(1..3000);
         let first = wal
-            .append(vec![record(number, size), record(number + 1, 30)])
+            .append(Box::new(vec![record(number, size), record(number + 1, 30)]))
             .await
             .unwrap();
         println!("ack {first} {number}");

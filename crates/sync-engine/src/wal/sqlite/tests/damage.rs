@@ -7,7 +7,9 @@ async fn closed_log() -> Place {
     let place = Place::new();
     let wal = place.open();
     for n in 0..40 {
-        wal.append(records(n * 10..n * 10 + 10, 500)).await.unwrap();
+        wal.append(Box::new(records(n * 10..n * 10 + 10, 500)))
+            .await
+            .unwrap();
     }
     wal.close().await.unwrap();
     place
@@ -18,7 +20,9 @@ async fn crashed_log() -> Place {
     let place = Place::new();
     let wal = place.open();
     for n in 0..40 {
-        wal.append(records(n * 10..n * 10 + 10, 500)).await.unwrap();
+        wal.append(Box::new(records(n * 10..n * 10 + 10, 500)))
+            .await
+            .unwrap();
     }
     let copy = Place::new();
     for suffix in ["", "-wal"] {
@@ -48,7 +52,7 @@ async fn intact(wal: &SqliteWal) -> usize {
 /// After damage new positions are above all old ones, and the next opening finds nothing wrong.
 async fn goes_on(place: &Place, wal: SqliteWal) {
     let before = intact(&wal).await;
-    let pos = wal.append(vec![record(7, 500)]).await.unwrap();
+    let pos = wal.append(Box::new(vec![record(7, 500)])).await.unwrap();
     assert!(pos >= 400, "{pos} was used before");
     wal.close().await.unwrap();
     let wal = place.open();

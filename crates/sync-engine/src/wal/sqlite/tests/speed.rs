@@ -13,7 +13,7 @@ async fn run(wal: &Arc<SqliteWal>, tasks: u64, bytes: usize, time: Duration) -> 
             tokio::spawn(async move {
                 let mut appended = 0;
                 while Instant::now() < end {
-                    let pos = wal.append(vec![record(n, bytes)]).await.unwrap();
+                    let pos = wal.append(Box::new(vec![record(n, bytes)])).await.unwrap();
                     appended += 1;
                     if pos % 256 == 0 {
                         wal.free_below(pos.saturating_sub(2000));

@@ -1,0 +1,73 @@
+//! I3: stamps, the log and readers keep one order. Whatever a crash leaves of the log, what it says of a key is the newest.
+#![allow(clippy::disallowed_methods)]
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use common::flaky_cache::FlakyCache;
+use common::hesitant_log::HesitantLog;
+use common::*;
+use sync_engine::{SyncEngine, SyncEngineConfig};
+use tokio::sync::watch;
+
+/// An engine that has a cache and a log, and no archive: nothing but the log says after a crash which write is the newest.
+async fn started_without_sql(log: Arc<HesitantLog>, cache: Arc<FlakyCache>) -> SyncEngine {
+    let config = SyncEngineConfig {
+        sql_url: None,
+        ..config(Path::new("unused"))
+    };
+    let (_, settings) = watch::channel(config.clone());
+    let engine = SyncEngine::builder(config, settings)
+        .with_wal(log)
+        .with_cache(cache)
+        .build();
+    engine.start().await.expect("the engine starts");
+    engine
+}
+
+/// The files as they are at this moment, as a crash leaves them.
+fn crash(dir: &Path) -> tempfile::TempDir {
+    let crashed = tempfile::tempdir().unwrap();
+    for suffix in ["", "-wal"] {
+        let name = format!("wal.db{suffix}");
+        std::fs::copy(dir.join(&name), crashed.path().join(&name)).unwrap();
+    }
+    crashed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i3_the_newest_write_of_a_key_is_the_last_that_the_log_has_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, cache) = (
+        HesitantLog::open(&dir.path().join("wal.db")),
+        FlakyCache::new(),
+    );
+    let engine = Arc::new(started_without_sql(log.clone(), cache.clone()).await);
+    // Two writers of one key: the first to come is the second to be logged.
+    let early = {
+        let engine = engine.clone();
+        let large = "x".repeat(HesitantLog::LARGE);
+        let items = vec![item("k", "came first"), item("other", &large)];
+        tokio::spawn(async move { engine.submit_many(items).await })
+    };
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    engine.submit(item("k", "was quicker")).await.unwrap();
+    flushed(&engine).await;
+    // What is stored leaves the log with the next write to it.
+    engine.submit(item("next", "x")).await.unwrap();
+    cache.fail_puts.store(true, Ordering::SeqCst);
+    log.let_one_in();
+    assert_eq!(early.await.unwrap().unwrap().succeeded, 2);
+    let seen = text(&engine, "k").await;
+    let crashed = crash(dir.path());
+
+    let log = HesitantLog::open(&crashed.path().join("wal.db"));
+    cache.fail_puts.store(false, Ordering::SeqCst);
+    let again = started_without_sql(log, cache).await;
+    assert_eq!(text(&again, "k").await, seen);
+    again.shutdown().await;
+    engine.shutdown().await;
+}
