@@ -1,5 +1,5 @@
 use crate::{
-    cargo, install, mutants,
+    cargo, fuzz, install, mutants,
     run::{Failure, Outcome, steps},
     sim,
 };
@@ -55,6 +55,11 @@ const COMMANDS: &[Command] = &[
         name: "mutants",
         about: "not part of `test`: plant known bugs one by one, and see after how many runs the simulator finds each",
         run: mutants::mutants,
+    },
+    Command {
+        name: "fuzz",
+        about: "not part of `test`: throw random bytes at what reads them; `[target …] [runs]`, else all targets a million times. Needs g++",
+        run: fuzz::fuzz,
     },
     Command {
         name: "doc",

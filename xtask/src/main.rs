@@ -14,6 +14,9 @@ mod cargo;
 /// Simulated meshes.
 mod sim;
 
+/// Random bytes for everything that reads what strangers send.
+mod fuzz;
+
 /// Bugs planted to see whether the simulator finds them.
 mod mutants;
 

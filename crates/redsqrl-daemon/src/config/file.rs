@@ -43,7 +43,11 @@ fn read(path: &Path) -> Result<String, ConfigFault> {
     std::fs::read_to_string(path).map_err(unreadable)
 }
 
-fn parse(text: &str, path: &Path, variables: &Variables) -> Result<NodeConfig, ConfigFault> {
+/// The settings in `text`, changed by the variables, not checked. The path is for messages alone.
+///
+/// # Errors
+/// What cannot be read, and where.
+pub fn parse(text: &str, path: &Path, variables: &Variables) -> Result<NodeConfig, ConfigFault> {
     // A file of comments alone is an empty mapping, not an error.
     let blank = |line: &str| {
         line.trim().is_empty() || line.trim_start().starts_with('#') || line.trim() == "---"

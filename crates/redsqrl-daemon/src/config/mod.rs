@@ -28,7 +28,7 @@ use serde::{Deserialize, Deserializer};
 use sync_engine::SyncEngineConfig;
 
 pub use error::ConfigFault;
-pub use file::load;
+pub use file::{load, parse};
 pub use secret::Secret;
 pub use variables::Variables;
 
