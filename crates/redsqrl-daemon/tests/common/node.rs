@@ -8,7 +8,8 @@ use redis::streams::StreamRangeReply;
 use tempfile::TempDir;
 use testbed::{FaultyProxy, RedisServer};
 
-use super::http::{self, Answer};
+use super::answer::Answer;
+use super::http;
 use super::{PATIENCE, eventually};
 
 /// Where a node keeps its items.
