@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sync_engine::cdc::memory::{self, HeldEntry, MemoryLog};
+use sync_engine::cdc::memory::{HeldEntry, MemoryLog};
 
 use super::streams::{Entry, Run, Span, StreamId, StreamSource};
 
@@ -29,12 +29,6 @@ fn entry(held: HeldEntry) -> (usize, Entry) {
 
 impl StreamSource for CdcSource {
     fn range(&self, span: Span, bytes_max: usize) -> Run {
-        let span = memory::Span {
-            start: span.start,
-            end: span.end,
-            count: span.count,
-            rev: span.rev,
-        };
         let held = self.log.range(span, bytes_max);
         let bytes = held.iter().map(HeldEntry::bytes).sum();
         Run::new(bytes, held.into_iter().map(entry))

@@ -77,6 +77,12 @@ impl Span {
         rev: false,
     };
 
+    /// The oldest entry.
+    pub const OLDEST: Self = Self {
+        count: 1,
+        ..Self::ALL
+    };
+
     /// The newest entry.
     pub const NEWEST: Self = Self {
         count: 1,
