@@ -6,6 +6,7 @@ pub mod fragile_log;
 pub mod hammer;
 pub mod metered_log;
 pub mod moody_stream;
+pub mod refusals;
 pub mod slow_archive;
 
 use std::path::Path;
