@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{converge, eventually, mesh};
+use common::{converge, eventually, following, mesh};
 use replication_engine::repair::cycle::Outcome;
 use replication_engine::tail::{Cursor, CursorStore};
 
@@ -63,13 +63,7 @@ async fn i11_a_cursor_past_the_end_of_the_stream_begins_anew() {
 /// The stream shows a write once: what the archive refused of it is for the cold path, though no look is due for long.
 #[tokio::test(flavor = "multi_thread")]
 async fn i11_what_the_archive_refuses_is_asked_for_on_the_cold_path() {
-    let mut nodes = mesh(&["a", "b"], 10_000).await;
-    for node in &mut nodes {
-        node.config.settings.cold_path.interval_sec = 3600;
-        node.replicate().await;
-    }
-    nodes[0].put("good", "v").await;
-    converge(&[&nodes[0], &nodes[1]], 30).await;
+    let nodes = following("good").await;
     let report = || nodes[1].replication().peers().remove(0);
     // The looks that the start calls for are over: none is due for an hour.
     let mut looks = report().cold_cycles;

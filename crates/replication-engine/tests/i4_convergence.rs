@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::faults::{Faults, FaultyDialler};
-use common::{Node, converge, eventually, mesh};
+use common::{Node, converge, eventually, following, mesh};
 use replication_engine::peer::memory::MemoryMesh;
 use sync_engine::cdc::ChangeLog;
 
@@ -120,14 +120,7 @@ async fn with_relay_a_chain_converges_by_streams_alone_and_without_loops() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_epoch_and_an_emptied_stream_are_noticed() {
-    let mut nodes = mesh(&["a", "b"], 1000).await;
-    for node in &mut nodes {
-        // Only what is missed may ask for the cold path.
-        node.config.settings.cold_path.interval_sec = 3600;
-        node.replicate().await;
-    }
-    nodes[0].put("k.0", "v").await;
-    converge(&[&nodes[0], &nodes[1]], 10).await;
+    let nodes = following("k.0").await;
     let cycles = nodes[1].replication().peers()[0].cold_cycles;
     nodes[0].log.new_epoch().await;
     nodes[0].put("k.1", "v").await;
@@ -140,13 +133,7 @@ async fn a_new_epoch_and_an_emptied_stream_are_noticed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_goes_away_and_comes_back_is_followed_again() {
-    let mut nodes = mesh(&["a", "b"], 1000).await;
-    for node in &mut nodes {
-        node.config.settings.cold_path.interval_sec = 3600;
-        node.replicate().await;
-    }
-    nodes[0].put("k.0", "v").await;
-    converge(&[&nodes[0], &nodes[1]], 10).await;
+    let nodes = following("k.0").await;
     nodes[0].port.set_up(false);
     eventually("seen down", 10, async || {
         !nodes[1].replication().peers()[0].is_connected

@@ -4,16 +4,21 @@
 //! still while any task is ready; then it leaps to the next timer. Tasks belong to groups, and a whole group can be
 //! dropped wherever its tasks happen to wait: that is a crash.
 
+mod sleep;
+mod state;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
-use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use sync_engine::env::Task;
+
+pub use self::sleep::Sleep;
+use self::state::{Alarm, Slot, State};
 
 /// Polls without any progress of time after which a run is taken to be caught in a loop.
 const POLLS_PER_INSTANT: u64 = 2_000_000;
@@ -44,57 +49,6 @@ pub enum Halt {
 /// The executor, shared by all that live in it.
 #[derive(Clone)]
 pub struct World(Arc<Mutex<State>>);
-
-struct State {
-    now: Duration,
-    rng: fastrand::Rng,
-    tasks: BTreeMap<u64, Slot>,
-    /// In ascending order: in which order they were woken is not always the seed's.
-    ready: Vec<u64>,
-    timers: BTreeMap<(Duration, u64), Waker>,
-    last_id: u64,
-    alive: std::collections::BTreeSet<Group>,
-    polls: u64,
-}
-
-struct Slot {
-    group: Group,
-    name: &'static str,
-    /// Absent while it is polled.
-    task: Option<Task>,
-    is_queued: bool,
-}
-
-struct Alarm {
-    task: u64,
-    world: Weak<Mutex<State>>,
-}
-
-impl Wake for Alarm {
-    fn wake(self: Arc<Self>) {
-        if let Some(world) = self.world.upgrade() {
-            world.lock().queue(self.task);
-        }
-    }
-}
-
-impl State {
-    fn next_id(&mut self) -> u64 {
-        self.last_id += 1;
-        self.last_id
-    }
-
-    fn queue(&mut self, task: u64) {
-        if let Some(slot) = self.tasks.get_mut(&task)
-            && !slot.is_queued
-        {
-            slot.is_queued = true;
-            if let Err(at) = self.ready.binary_search(&task) {
-                self.ready.insert(at, task);
-            }
-        }
-    }
-}
 
 impl World {
     /// An empty world in which everything random comes from `seed`.
@@ -167,15 +121,6 @@ impl World {
         drop(state);
         // Outside of the lock: what is dropped may wake and spawn.
         drop(slots);
-    }
-
-    /// Completes after `duration`.
-    pub fn sleep(&self, duration: Duration) -> Sleep {
-        let mut state = self.0.lock();
-        Sleep {
-            world: self.clone(),
-            key: (state.now.saturating_add(duration), state.next_id()),
-        }
     }
 
     /// Runs everything until `main` has ended.
@@ -291,33 +236,6 @@ impl World {
         drop(state);
         due.into_iter().for_each(Waker::wake);
         true
-    }
-}
-
-/// See [`World::sleep`].
-pub struct Sleep {
-    world: World,
-    key: (Duration, u64),
-}
-
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.world.0.lock();
-        if self.key.0 <= state.now {
-            state.timers.remove(&self.key);
-            return Poll::Ready(());
-        }
-        state.timers.insert(self.key, context.waker().clone());
-        Poll::Pending
-    }
-}
-
-impl Drop for Sleep {
-    fn drop(&mut self) {
-        let waker = self.world.0.lock().timers.remove(&self.key);
-        drop(waker);
     }
 }
 

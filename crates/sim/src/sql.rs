@@ -2,7 +2,6 @@
 //! committing for a client that is long dead.
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -178,14 +177,15 @@ pub struct SimSql {
     group: Group,
 }
 
-type Call<T> = Pin<Box<dyn Future<Output = Result<T, ArchiveError>> + Send>>;
-
 impl SimSql {
     /// Has the call done where the rows are, and waits for the reply.
-    async fn call<T: Send + 'static>(
+    async fn call<T: Send + 'static, C>(
         &self,
-        call: impl FnOnce(Arc<MemoryArchive>) -> Call<T> + Send + 'static,
-    ) -> Result<T, ArchiveError> {
+        call: impl FnOnce(Arc<MemoryArchive>) -> C + Send + 'static,
+    ) -> Result<T, ArchiveError>
+    where
+        C: Future<Output = Result<T, ArchiveError>> + Send,
+    {
         let fate = self.disk.fate();
         let (reply, replied) = oneshot::channel();
         let (disk, archive) = (self.disk.clone(), self.archive.clone());
@@ -219,7 +219,7 @@ impl ArchiveStore for SimSql {
             Place::Server => None,
         };
         let opened = self
-            .call(|archive| Box::pin(async move { archive.open().await }))
+            .call(|archive| async move { archive.open().await })
             .await?;
         Ok(Opened {
             fingerprint,
@@ -228,19 +228,19 @@ impl ArchiveStore for SimSql {
     }
 
     async fn commit(&self, records: Vec<Stored>, plan: Planner) -> Result<Vec<bool>, ArchiveError> {
-        self.call(|archive| Box::pin(async move { archive.commit(records, plan).await }))
+        self.call(|archive| async move { archive.commit(records, plan).await })
             .await
     }
 
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Stored>>, ArchiveError> {
         let keys = keys.to_vec();
-        self.call(|archive| Box::pin(async move { archive.get_many(&keys).await }))
+        self.call(|archive| async move { archive.get_many(&keys).await })
             .await
     }
 
     async fn leaves_of(&self, keys: &[Key]) -> Result<Vec<Option<Leaf>>, ArchiveError> {
         let keys = keys.to_vec();
-        self.call(|archive| Box::pin(async move { archive.leaves_of(&keys).await }))
+        self.call(|archive| async move { archive.leaves_of(&keys).await })
             .await
     }
 
@@ -251,10 +251,8 @@ impl ArchiveStore for SimSql {
         bytes_max: usize,
     ) -> Result<Vec<Stored>, ArchiveError> {
         let range = range.clone();
-        self.call(move |archive| {
-            Box::pin(async move { archive.scan(&range, limit, bytes_max).await })
-        })
-        .await
+        self.call(move |archive| async move { archive.scan(&range, limit, bytes_max).await })
+            .await
     }
 
     async fn scan_leaves(
@@ -263,53 +261,53 @@ impl ArchiveStore for SimSql {
         limit: usize,
     ) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
         let range = range.clone();
-        self.call(move |archive| Box::pin(async move { archive.scan_leaves(&range, limit).await }))
+        self.call(move |archive| async move { archive.scan_leaves(&range, limit).await })
             .await
     }
 
     async fn count_live(&self, range: &KeyRange, now_ms: i64) -> Result<u64, ArchiveError> {
         let range = range.clone();
-        self.call(move |archive| Box::pin(async move { archive.count_live(&range, now_ms).await }))
+        self.call(move |archive| async move { archive.count_live(&range, now_ms).await })
             .await
     }
 
     async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
-        self.call(move |archive| Box::pin(async move { archive.expired(now_ms, limit).await }))
+        self.call(move |archive| async move { archive.expired(now_ms, limit).await })
             .await
     }
 
     async fn load_tree(&self) -> Result<(Vec<NodeRow>, u64), ArchiveError> {
-        self.call(|archive| Box::pin(async move { archive.load_tree().await }))
+        self.call(|archive| async move { archive.load_tree().await })
             .await
     }
 
     async fn rebuild_tree(&self) -> Result<(), ArchiveError> {
-        self.call(|archive| Box::pin(async move { archive.rebuild_tree().await }))
+        self.call(|archive| async move { archive.rebuild_tree().await })
             .await
     }
 
     async fn tree_seq(&self) -> Result<u64, ArchiveError> {
-        self.call(|archive| Box::pin(async move { archive.tree_seq().await }))
+        self.call(|archive| async move { archive.tree_seq().await })
             .await
     }
 
     async fn meta(&self, key: MetaKey) -> Result<Option<Vec<u8>>, ArchiveError> {
-        self.call(move |archive| Box::pin(async move { archive.meta(key).await }))
+        self.call(move |archive| async move { archive.meta(key).await })
             .await
     }
 
     async fn set_meta(&self, key: MetaKey, value: Vec<u8>) -> Result<(), ArchiveError> {
-        self.call(move |archive| Box::pin(async move { archive.set_meta(key, value).await }))
+        self.call(move |archive| async move { archive.set_meta(key, value).await })
             .await
     }
 
     async fn raise_clock_bound(&self, bound: HlcTime) -> Result<(), ArchiveError> {
-        self.call(move |archive| Box::pin(async move { archive.raise_clock_bound(bound).await }))
+        self.call(move |archive| async move { archive.raise_clock_bound(bound).await })
             .await
     }
 
     async fn ping(&self) -> Result<(), ArchiveError> {
-        self.call(|archive| Box::pin(async move { archive.ping().await }))
+        self.call(|archive| async move { archive.ping().await })
             .await
     }
 

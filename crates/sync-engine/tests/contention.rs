@@ -7,13 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
+use common::moody_stream::{Mood, MoodyStream};
 use common::slow_archive::SlowArchive;
 use common::*;
-use sync_engine::cdc::{ChangeLog, PublishError};
+use sync_engine::item::Stored;
 use sync_engine::item::stamp::{HlcTime, Origin, Stamp};
-use sync_engine::item::{Stored, codec};
-use sync_engine::l3::ArchiveStore;
 use sync_engine::l3::memory::MemoryArchive;
 use sync_engine::{Ack, Relay, SyncEngine, SyncEngineConfig};
 use tokio::sync::watch;
@@ -28,13 +26,6 @@ fn in_memory() -> SyncEngineConfig {
         batch_flush_ms: 10,
         ..Default::default()
     }
-}
-
-fn over(config: SyncEngineConfig, archive: Arc<dyn ArchiveStore>) -> SyncEngine {
-    let (_, settings) = watch::channel(config.clone());
-    SyncEngine::builder(config, settings)
-        .with_archive(archive)
-        .build()
 }
 
 /// Writes one key without a pause until it is told to stop.
@@ -57,8 +48,7 @@ fn write_on(engine: &Arc<SyncEngine>, keys: u64) -> (Arc<AtomicBool>, tokio::tas
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn i2_a_stored_write_is_confirmed_although_others_write_the_key_on() {
-    let engine = Arc::new(over(in_memory(), SlowArchive::new(20, 0)));
-    engine.start().await.unwrap();
+    let engine = started_on(in_memory(), SlowArchive::new(20, 0)).await;
     let (stop, task) = write_on(&engine, 1);
     tokio::time::sleep(Duration::from_millis(100)).await;
     let stored = timeout(
@@ -74,8 +64,7 @@ async fn i2_a_stored_write_is_confirmed_although_others_write_the_key_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_flush_ends_although_others_write_on() {
-    let engine = Arc::new(over(in_memory(), SlowArchive::new(20, 0)));
-    engine.start().await.unwrap();
+    let engine = started_on(in_memory(), SlowArchive::new(20, 0)).await;
     let (stop, task) = write_on(&engine, 5_000);
     tokio::time::sleep(Duration::from_millis(100)).await;
     engine.submit(item("mine", "x")).await.unwrap();
@@ -93,19 +82,12 @@ fn unsweepable(n: u32) -> Stored {
         origin: Origin::from_raw(7),
     };
     let plain = item(&format!("bad.{n:04}"), "x").with_expires_at(Some(2_000));
-    let mut bytes = Vec::new();
-    codec::encode(&Stored::Live(plain), &mut bytes);
-    bytes[8..24].copy_from_slice(&stamp.to_bytes());
-    let flags = u32::from(u16::from_be_bytes([bytes[2], bytes[3]]));
-    let checksum = crc32c::crc32c(&bytes[8..]) ^ flags;
-    bytes[4..8].copy_from_slice(&checksum.to_be_bytes());
-    codec::decode(bytes.into()).expect("an envelope")
+    stamped(plain, stamp)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn i12_an_item_with_the_stamp_of_an_expiry_is_refused_and_stalls_nothing() {
-    let engine = over(in_memory(), Arc::new(MemoryArchive::new()));
-    engine.start().await.unwrap();
+    let engine = started_on(in_memory(), Arc::new(MemoryArchive::new())).await;
     let bad: Vec<Stored> = (0..1_000).map(unsweepable).collect();
     let applied = engine.apply(bad, Relay::No).await.unwrap();
     let tick = timeout(SOON, engine.tick()).await;
@@ -117,7 +99,10 @@ async fn i12_an_item_with_the_stamp_of_an_expiry_is_refused_and_stalls_nothing()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_was_given_up_can_be_tried_again() {
     let archive = Arc::new(MemoryArchive::new());
-    let engine = over(in_memory(), archive.clone());
+    let (_, settings) = watch::channel(in_memory());
+    let engine = SyncEngine::builder(in_memory(), settings)
+        .with_archive(archive.clone())
+        .build();
     archive.set_down(true);
     let given_up = timeout(Duration::from_millis(300), engine.start()).await;
     assert!(given_up.is_err(), "still trying");
@@ -145,23 +130,6 @@ async fn a_start_that_failed_leaves_no_file_locked() {
     }
 }
 
-/// A stream that takes nothing.
-struct Dead;
-
-#[async_trait]
-impl ChangeLog for Dead {
-    async fn publish(&self, _: &[Stored]) -> Result<(), PublishError> {
-        Err(PublishError("the stream is down".into()))
-    }
-    async fn new_epoch(&self) {}
-    async fn publish_root(&self, _: &str) -> Result<(), PublishError> {
-        Err(PublishError("the stream is down".into()))
-    }
-    fn is_enabled(&self) -> bool {
-        true
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn writers_do_not_wait_for_a_dead_stream_however_small_the_log_is() {
     let dir = tempfile::tempdir().unwrap();
@@ -169,11 +137,8 @@ async fn writers_do_not_wait_for_a_dead_stream_however_small_the_log_is() {
         wal_max_items: Some(50),
         ..config(dir.path())
     };
-    let (_, settings) = watch::channel(config.clone());
-    let engine = SyncEngine::builder(config, settings)
-        .with_changes(Arc::new(Dead))
-        .build();
-    engine.start().await.unwrap();
+    let stream = MoodyStream::new(Mood::Dead);
+    let engine = started_over(config, |engine| engine.with_changes(stream)).await;
     for n in 0..200 {
         let written = engine.submit(item(&format!("k.{n}"), "x")).await;
         written.unwrap_or_else(|error| panic!("write {n}: {error}"));
@@ -190,14 +155,13 @@ async fn a_node_with_a_long_log_starts_without_its_archive() {
         ..config(dir.path())
     };
     let archive = Arc::new(MemoryArchive::new());
-    let engine = over(config.clone(), archive.clone());
-    engine.start().await.unwrap();
+    let engine = started_on(config.clone(), archive.clone()).await;
     archive.set_down(true);
-    let text = "x".repeat(4_000);
+    let content = "x".repeat(4_000);
     let mut written = 0;
     while engine.should_accept_writes() {
         engine
-            .submit(item(&format!("k.{written}"), &text))
+            .submit(item(&format!("k.{written}"), &content))
             .await
             .unwrap();
         written += 1;
@@ -206,32 +170,19 @@ async fn a_node_with_a_long_log_starts_without_its_archive() {
     drop(engine);
 
     let archive = Arc::new(archive.restarted());
-    let engine = over(config, archive.clone());
-    engine
-        .start()
-        .await
-        .expect("the log is there to bridge an outage");
-    assert!(text_of(&engine, "k.0").await);
+    // The log is there to bridge an outage.
+    let engine = started_on(config, archive.clone()).await;
+    assert!(text(&engine, "k.0").await.is_some());
     archive.set_down(false);
-    for _ in 0..200 {
-        if engine.force_flush().await.is_ok() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    flush_the_archive(&engine).await;
     assert_eq!(engine.len().await.unwrap(), written);
     engine.shutdown().await;
-}
-
-async fn text_of(engine: &SyncEngine, id: &str) -> bool {
-    engine.get(id).await.expect("in memory").is_some()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_short_list_is_found_behind_many_deletes() {
     let archive = SlowArchive::new(0, 0);
-    let engine = over(in_memory(), archive);
-    engine.start().await.unwrap();
+    let engine = started_on(in_memory(), archive).await;
     let ids: Vec<String> = (0..5_000).map(|n| format!("t.{n:06}")).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let items = ids.iter().map(|id| item(id, "x")).collect();

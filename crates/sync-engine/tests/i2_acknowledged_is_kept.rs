@@ -245,11 +245,7 @@ async fn i2_a_log_that_failed_takes_no_writes_and_is_no_good_health() {
     let dir = tempfile::tempdir().unwrap();
     let log = Arc::new(FragileLog::default());
     let config = unhurried(config(dir.path()));
-    let (_, settings) = watch::channel(config.clone());
-    let engine = SyncEngine::builder(config, settings)
-        .with_wal(log.clone())
-        .build();
-    engine.start().await.unwrap();
+    let engine = started_over(config, |engine| engine.with_wal(log.clone())).await;
     engine.submit(item("before", "x")).await.unwrap();
     assert!(engine.health_check().await.is_healthy());
     log.break_for_good();

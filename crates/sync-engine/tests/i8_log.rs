@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -13,19 +14,43 @@ use common::*;
 use sync_engine::l3::memory::MemoryArchive;
 use sync_engine::wal::Wal;
 use sync_engine::{SyncEngine, SyncEngineConfig, SyncItem};
-use tokio::sync::watch;
 
 const L1_BYTES: usize = 1 << 20;
 
 /// A running engine with this stream.
 async fn publishing(config: SyncEngineConfig, stream: Arc<MoodyStream>) -> Arc<SyncEngine> {
-    let (_, settings) = watch::channel(config.clone());
-    let engine = SyncEngine::builder(config, settings)
-        .with_archive(Arc::new(MemoryArchive::new()))
-        .with_changes(stream)
-        .build();
-    engine.start().await.unwrap();
-    Arc::new(engine)
+    let archive = Arc::new(MemoryArchive::new());
+    started_over(config, |e| e.with_archive(archive).with_changes(stream)).await
+}
+
+/// A running engine that flushes when it is forced to, with room for 8 records in its log and a stream that is stuck.
+async fn stuck(dir: &Path) -> (Arc<SyncEngine>, Arc<MoodyStream>) {
+    let stream = MoodyStream::new(Mood::Stuck);
+    let config = SyncEngineConfig {
+        wal_max_items: Some(8),
+        ..unhurried(config(dir))
+    };
+    (publishing(config, stream.clone()).await, stream)
+}
+
+/// Settings with room for 40 records in the log, and an archive that refuses the row `bad`.
+fn refusing_bad(dir: &Path) -> (SyncEngineConfig, Arc<MemoryArchive>) {
+    let archive = Arc::new(MemoryArchive::new());
+    archive.refuse(&"bad".into(), true);
+    let config = SyncEngineConfig {
+        wal_max_items: Some(40),
+        ..config(dir)
+    };
+    (config, archive)
+}
+
+/// Writes `bad` once, then so many others, all of which must be let in.
+async fn write_behind_bad(engine: &SyncEngine, others: usize) {
+    engine.submit(item("bad", "x")).await.unwrap();
+    for n in 0..others {
+        let written = engine.submit(item(&format!("good.{n}"), "x")).await;
+        written.unwrap_or_else(|error| panic!("write {n}: {error}"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,12 +139,7 @@ async fn i8_writers_of_a_hot_key_do_not_wait_for_the_stream_however_long_it_take
 #[tokio::test(flavor = "multi_thread")]
 async fn i8_writers_of_a_hot_key_do_not_wait_for_the_stream_until_the_next_flush() {
     let dir = tempfile::tempdir().unwrap();
-    let stream = MoodyStream::new(Mood::Stuck);
-    let config = SyncEngineConfig {
-        wal_max_items: Some(8),
-        ..unhurried(config(dir.path()))
-    };
-    let engine = publishing(config, stream.clone()).await;
+    let (engine, stream) = stuck(dir.path()).await;
     engine.submit(item("first", "x")).await.unwrap();
     flushed(&engine).await;
     let begun = Instant::now();
@@ -136,12 +156,7 @@ async fn i8_writers_of_a_hot_key_do_not_wait_for_the_stream_until_the_next_flush
 #[tokio::test(flavor = "multi_thread")]
 async fn i8_a_writer_that_waits_for_room_in_the_log_is_let_in_by_a_publication() {
     let dir = tempfile::tempdir().unwrap();
-    let stream = MoodyStream::new(Mood::Stuck);
-    let config = SyncEngineConfig {
-        wal_max_items: Some(8),
-        ..unhurried(config(dir.path()))
-    };
-    let engine = publishing(config, stream.clone()).await;
+    let (engine, stream) = stuck(dir.path()).await;
     engine.submit(item("p.0", "x")).await.unwrap();
     engine.submit(item("p.1", "x")).await.unwrap();
     flushed(&engine).await;
@@ -176,12 +191,10 @@ async fn i8_a_hot_key_in_an_outage_neither_fills_the_log_nor_grows_it_without_bo
         l1_max_bytes: L1_BYTES,
         ..config(dir.path())
     };
-    let (_, settings) = watch::channel(config.clone());
-    let engine = SyncEngine::builder(config, settings)
-        .with_archive(archive.clone())
-        .with_wal(log.clone())
-        .build();
-    engine.start().await.unwrap();
+    let engine = started_over(config, |engine| {
+        engine.with_archive(archive.clone()).with_wal(log.clone())
+    })
+    .await;
     archive.set_down(true);
     let stuck = engine.submit(item("stuck", "x")).await.unwrap();
     // Hashed once, so that the writes come quickly.
@@ -210,18 +223,9 @@ async fn i8_a_hot_key_in_an_outage_neither_fills_the_log_nor_grows_it_without_bo
 #[tokio::test(flavor = "multi_thread")]
 async fn i8_a_row_that_is_refused_does_not_fill_the_log() {
     let dir = tempfile::tempdir().unwrap();
-    let archive = Arc::new(MemoryArchive::new());
-    archive.refuse(&"bad".into(), true);
-    let config = SyncEngineConfig {
-        wal_max_items: Some(40),
-        ..config(dir.path())
-    };
+    let (config, archive) = refusing_bad(dir.path());
     let engine = started_on(config.clone(), archive.clone()).await;
-    engine.submit(item("bad", "x")).await.unwrap();
-    for n in 0..400 {
-        let written = engine.submit(item(&format!("good.{n}"), "x")).await;
-        written.unwrap_or_else(|error| panic!("write {n}: {error}"));
-    }
+    write_behind_bad(&engine, 400).await;
     assert_eq!(engine.shutdown().await.logged, 1);
     let archive = Arc::new(archive.restarted());
     let engine = started_on(config, archive.clone()).await;
@@ -241,19 +245,12 @@ async fn i8_a_row_that_is_refused_does_not_fill_the_log() {
 #[tokio::test(flavor = "multi_thread")]
 async fn i2_what_is_written_anew_never_stands_behind_a_newer_write_of_its_key() {
     let dir = tempfile::tempdir().unwrap();
-    let archive = Arc::new(MemoryArchive::new());
-    archive.refuse(&"bad".into(), true);
+    let (config, archive) = refusing_bad(dir.path());
     let log = Arc::new(MeteredLog::slow_again("bad"));
-    let config = SyncEngineConfig {
-        wal_max_items: Some(40),
-        ..config(dir.path())
-    };
-    let (_, settings) = watch::channel(config.clone());
-    let engine = SyncEngine::builder(config, settings)
-        .with_archive(archive)
-        .with_wal(log.clone())
-        .build();
-    engine.start().await.unwrap();
+    let engine = started_over(config, |engine| {
+        engine.with_archive(archive).with_wal(log.clone())
+    })
+    .await;
     engine.submit(item("bad", "x")).await.unwrap();
     for n in 0..30 {
         engine.submit(item("good", &n.to_string())).await.unwrap();
@@ -279,24 +276,13 @@ async fn i2_what_is_written_anew_never_stands_behind_a_newer_write_of_its_key() 
 #[tokio::test(flavor = "multi_thread")]
 async fn i8_a_row_that_is_refused_and_a_dead_stream_do_not_fill_the_log_together() {
     let dir = tempfile::tempdir().unwrap();
-    let archive = Arc::new(MemoryArchive::new());
-    archive.refuse(&"bad".into(), true);
+    let (config, archive) = refusing_bad(dir.path());
     let stream = MoodyStream::new(Mood::Dead);
-    let config = SyncEngineConfig {
-        wal_max_items: Some(40),
-        ..config(dir.path())
-    };
-    let (_, settings) = watch::channel(config.clone());
-    let engine = SyncEngine::builder(config, settings)
-        .with_archive(archive)
-        .with_changes(stream)
-        .build();
-    engine.start().await.unwrap();
-    engine.submit(item("bad", "x")).await.unwrap();
-    for n in 0..200 {
-        let written = engine.submit(item(&format!("good.{n}"), "x")).await;
-        written.unwrap_or_else(|error| panic!("write {n}: {error}"));
-    }
+    let engine = started_over(config, |engine| {
+        engine.with_archive(archive).with_changes(stream)
+    })
+    .await;
+    write_behind_bad(&engine, 200).await;
     let health = engine.health_check().await;
     assert!(health.publish_dropped > 0, "{health:?}");
     assert_eq!(engine.shutdown().await.errors.len(), 1);

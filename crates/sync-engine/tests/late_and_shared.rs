@@ -5,22 +5,9 @@ mod common;
 use common::*;
 use std::sync::Arc;
 use std::time::Duration;
-use sync_engine::item::stamp::{HlcTime, Origin, Stamp};
-use sync_engine::item::{Stored, codec};
 use sync_engine::l3::memory::MemoryArchive;
-use sync_engine::{Relay, SyncEngine, SyncEngineConfig};
+use sync_engine::{Relay, SyncEngineConfig};
 use testbed::MariaDb;
-use tokio::sync::watch;
-
-fn stamped(id: &str, text: &str, stamp: Stamp) -> Stored {
-    let mut bytes = Vec::new();
-    codec::encode(&Stored::Live(item(id, text)), &mut bytes);
-    bytes[8..24].copy_from_slice(&stamp.to_bytes());
-    let flags = u32::from(u16::from_be_bytes([bytes[2], bytes[3]]));
-    let checksum = crc32c::crc32c(&bytes[8..]) ^ flags;
-    bytes[4..8].copy_from_slice(&checksum.to_be_bytes());
-    codec::decode(bytes.into()).expect("an envelope")
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn i3_a_write_accepted_without_the_archive_beats_the_rows_that_it_did_not_know() {
@@ -30,37 +17,18 @@ async fn i3_a_write_accepted_without_the_archive_beats_the_rows_that_it_did_not_
         ..config(dir.path())
     };
     let archive = Arc::new(MemoryArchive::new());
-    let build = |a: Arc<MemoryArchive>| {
-        let (_, rx) = watch::channel(config.clone());
-        SyncEngine::builder(config.clone(), rx)
-            .with_archive(a)
-            .build()
-    };
-    let engine = build(archive.clone());
-    engine.start().await.unwrap();
+    let engine = started_on(config.clone(), archive.clone()).await;
     let now = engine.env().now_ms();
-    let peer = Stamp {
-        time: HlcTime::from_ms(now + 4_900),
-        origin: Origin::of_node("peer", 0),
-    };
-    let a = engine
-        .apply(vec![stamped("k", "peers", peer)], Relay::No)
-        .await
-        .unwrap();
-    assert_eq!(a.taken, 1);
+    let theirs = stamped(item("k", "peers"), stamp(now + 4_900, 0, "peer"));
+    let applied = engine.apply(vec![theirs], Relay::No).await.unwrap();
+    assert_eq!(applied.taken, 1);
     engine.shutdown().await;
     archive.set_down(true);
     let archive = Arc::new(archive.restarted());
-    let engine = build(archive.clone());
-    engine.start().await.unwrap();
+    let engine = started_on(config, archive.clone()).await;
     engine.submit(item("k", "mine, later")).await.unwrap();
     archive.set_down(false);
-    for _ in 0..100 {
-        if engine.force_flush().await.is_ok() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    flush_the_archive(&engine).await;
     assert_eq!(text(&engine, "k").await.as_deref(), Some("mine, later"));
 }
 

@@ -41,6 +41,9 @@ mod server_process;
 /// Freshly initialised data directories, made once and copied.
 mod template;
 
+/// What the SQL servers have in common.
+mod sql_server;
+
 /// The three servers.
 mod mariadb;
 mod postgres;
@@ -63,6 +66,8 @@ pub use port::free_port;
 pub use postgres::Postgres;
 pub use proxy::{Fault, FaultyProxy};
 pub use redis::RedisServer;
+pub use server_process::ServerProcess;
+pub use sql_server::SqlServer;
 
 /// The name of the user, and of the first database, on every SQL server.
 pub const USER: &str = "redsqrl";

@@ -2,13 +2,11 @@ use std::{
     ffi::OsString,
     fs,
     hash::{DefaultHasher, Hash, Hasher},
-    net::{Ipv4Addr, SocketAddr},
+    ops::Deref,
     path::{Path, PathBuf},
     process::Command,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::Arc,
 };
-
-use tempfile::TempDir;
 
 use crate::{
     PASSWORD, USER,
@@ -16,7 +14,8 @@ use crate::{
     error::{During, TestbedError},
     port::PortLease,
     program::{find, run},
-    server_process::{Recipe, ServerProcess, on_free_port},
+    server_process::{Recipe, ServerProcess, fresh_dir, on_free_port},
+    sql_server::{Client, SqlServer},
     template::Template,
 };
 
@@ -39,13 +38,7 @@ const DEFAULTS: [&str; 6] = [
 ];
 
 /// A private MariaDB with one user, who owns every database whose name starts with `redsqrl`.
-pub struct MariaDb {
-    process: ServerProcess, // dropped first: the server ends before its files go
-    client: Client,
-    databases: AtomicU32,
-    lease: PortLease,
-    _dir: TempDir,
-}
+pub struct MariaDb(SqlServer);
 
 impl MariaDb {
     /// Starts a MariaDB and waits until it answers. The first start on a machine takes seconds longer.
@@ -69,10 +62,7 @@ impl MariaDb {
         let program = find(NAME, PACKAGE)?;
         let client = find("mariadb", PACKAGE)?;
         let account = Account::for_server(ACCOUNT, PACKAGE)?;
-        let dir = tempfile::Builder::new()
-            .prefix("redsqrl-mariadb-")
-            .tempdir()
-            .during("create a temporary directory")?;
+        let dir = fresh_dir("mariadb")?;
         hand_over(dir.path(), account)?;
         template(&program, account)?
             .copy_to(&dir.path().join("data"), |data| initialise(data, account))?;
@@ -80,112 +70,40 @@ impl MariaDb {
         fs::write(&init, init_sql()).on("write", &init)?;
 
         let socket = dir.path().join("mariadb.sock");
-        let client = Client {
+        let client = Arc::new(CommandLine {
             program: client,
             socket: socket.clone(),
-        };
+        });
         let probe = client.clone();
         let process = ServerProcess::start(Recipe {
             name: NAME,
             program,
             args: arguments(dir.path(), &socket, lease.port(), args),
             account,
-            dir: dir.path().to_owned(),
+            lease,
+            dir,
             socket,
             ready: Box::new(move || probe.run(USER, "SELECT 1").is_ok()),
         })?;
-        Ok(MariaDb {
-            process,
-            client,
-            databases: AtomicU32::new(0),
-            lease,
-            _dir: dir,
-        })
+        Ok(MariaDb(SqlServer::new("mysql", process, client)))
     }
+}
 
-    /// `mysql://USER:PASSWORD@127.0.0.1:PORT/redsqrl`.
-    #[must_use]
-    pub fn url(&self) -> String {
-        self.url_of(USER)
-    }
+impl Deref for MariaDb {
+    type Target = SqlServer;
 
-    /// Creates an empty database and returns its URL, so that tests can share the server.
-    ///
-    /// # Errors
-    /// When the server is down.
-    pub fn fresh_database(&self) -> Result<String, TestbedError> {
-        let number = self.databases.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{USER}_{number}");
-        self.sql(USER, &format!("CREATE DATABASE `{name}`"))?;
-        Ok(self.url_of(&name))
-    }
-
-    /// Runs SQL behind the back of the code under test and returns the rows, tab-separated, one a line, as the
-    /// `mariadb` client prints them. The database is given by name or by a URL that ends in it.
-    ///
-    /// # Errors
-    /// When the server is down or refuses the statement, with its words.
-    pub fn sql(&self, database: &str, statement: &str) -> Result<String, TestbedError> {
-        self.client.run(database_of(database), statement)
-    }
-
-    /// The port, the same for the whole life of this value.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.lease.port()
-    }
-
-    /// Where it listens.
-    #[must_use]
-    pub fn addr(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port()).into()
-    }
-
-    /// SIGKILL, as in a crash. Its data stay; killing twice is fine.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn kill(&self) -> Result<(), TestbedError> {
-        self.process.kill()
-    }
-
-    /// Kills it if it runs, and starts it again on the same port and data.
-    ///
-    /// # Errors
-    /// As [`start`](Self::start).
-    pub fn restart(&self) -> Result<(), TestbedError> {
-        self.process.restart()
-    }
-
-    /// SIGSTOP: connections stay open, nothing answers.
-    ///
-    /// # Errors
-    /// [`TestbedError::NotRunning`] after a kill.
-    pub fn pause(&self) -> Result<(), TestbedError> {
-        self.process.pause()
-    }
-
-    /// SIGCONT: undoes [`pause`](Self::pause).
-    ///
-    /// # Errors
-    /// [`TestbedError::NotRunning`] after a kill.
-    pub fn resume(&self) -> Result<(), TestbedError> {
-        self.process.resume()
-    }
-
-    fn url_of(&self, database: &str) -> String {
-        format!("mysql://{USER}:{PASSWORD}@{}/{database}", self.addr())
+    fn deref(&self) -> &SqlServer {
+        &self.0
     }
 }
 
 /// The `mariadb` command line client, connected through the server's own socket.
-#[derive(Clone)]
-struct Client {
+struct CommandLine {
     program: PathBuf,
     socket: PathBuf,
 }
 
-impl Client {
+impl Client for CommandLine {
     fn run(&self, database: &str, statement: &str) -> Result<String, TestbedError> {
         run(Command::new(&self.program)
             .args(["--no-defaults", "--batch", "--skip-column-names"])
@@ -201,12 +119,6 @@ impl Client {
             ])
             .env("MYSQL_PWD", PASSWORD))
     }
-}
-
-/// The database's name out of a URL; a bare name is returned as it is.
-pub(crate) fn database_of(url: &str) -> &str {
-    let without_options = url.split('?').next().unwrap_or(url);
-    without_options.rsplit('/').next().unwrap_or(url)
 }
 
 fn arguments(dir: &Path, socket: &Path, port: u16, extra: &[&str]) -> Vec<OsString> {
@@ -259,19 +171,4 @@ fn path_option(name: &str, path: &Path) -> OsString {
     let mut option = OsString::from(name);
     option.push(path);
     option
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_database_is_named_by_url_or_by_name() {
-        assert_eq!(
-            database_of("mysql://u:p@127.0.0.1:1/redsqrl_3"),
-            "redsqrl_3"
-        );
-        assert_eq!(database_of("postgres://u:p@h/db?sslmode=disable"), "db");
-        assert_eq!(database_of("redsqrl"), "redsqrl");
-    }
 }

@@ -2,22 +2,20 @@ use std::{
     ffi::OsString,
     hash::{DefaultHasher, Hash, Hasher},
     io::Write,
-    net::{Ipv4Addr, SocketAddr},
+    ops::Deref,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::Arc,
 };
-
-use tempfile::TempDir;
 
 use crate::{
     PASSWORD, USER,
     account::{Account, hand_over, run_as},
     error::{During, TestbedError},
-    mariadb::database_of,
     port::PortLease,
     program::{find, run},
-    server_process::{Recipe, ServerProcess, on_free_port},
+    server_process::{Recipe, ServerProcess, fresh_dir, on_free_port},
+    sql_server::{Client, SqlServer},
     template::Template,
 };
 
@@ -45,13 +43,7 @@ const DEFAULTS: [&str; 4] = [
 ];
 
 /// A private PostgreSQL with one ordinary user, who may create databases.
-pub struct Postgres {
-    process: ServerProcess, // dropped first: the server ends before its files go
-    client: Client,
-    databases: AtomicU32,
-    lease: PortLease,
-    _dir: TempDir,
-}
+pub struct Postgres(SqlServer);
 
 impl Postgres {
     /// Starts a PostgreSQL and waits until it answers. The first start on a machine takes seconds longer.
@@ -74,125 +66,49 @@ impl Postgres {
         let program = find(NAME, PACKAGE)?;
         let psql = client(&program)?;
         let account = Account::for_server(ACCOUNT, PACKAGE)?;
-        let dir = tempfile::Builder::new()
-            .prefix("redsqrl-postgres-")
-            .tempdir()
-            .during("create a temporary directory")?;
+        let dir = fresh_dir("postgres")?;
         hand_over(dir.path(), account)?;
         template(&program, account)?.copy_to(&dir.path().join("data"), |data| {
             initialise(&program, data, account)
         })?;
 
         let port = lease.port();
-        let client = Client {
+        let client = Arc::new(CommandLine {
             program: psql,
             dir: dir.path().to_owned(),
             port,
-        };
+        });
         let probe = client.clone();
         let process = ServerProcess::start(Recipe {
             name: NAME,
             program,
             args: arguments(dir.path(), port, args),
             account,
-            dir: dir.path().to_owned(),
+            lease,
             socket: dir.path().join(format!(".s.PGSQL.{port}")),
+            dir,
             ready: Box::new(move || probe.run(USER, "SELECT 1").is_ok()),
         })?;
-        Ok(Postgres {
-            process,
-            client,
-            databases: AtomicU32::new(0),
-            lease,
-            _dir: dir,
-        })
+        Ok(Postgres(SqlServer::new("postgres", process, client)))
     }
+}
 
-    /// `postgres://USER:PASSWORD@127.0.0.1:PORT/redsqrl`.
-    #[must_use]
-    pub fn url(&self) -> String {
-        self.url_of(USER)
-    }
+impl Deref for Postgres {
+    type Target = SqlServer;
 
-    /// Creates an empty database and returns its URL, so that tests can share the server.
-    ///
-    /// # Errors
-    /// When the server is down.
-    pub fn fresh_database(&self) -> Result<String, TestbedError> {
-        let number = self.databases.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{USER}_{number}");
-        self.sql(USER, &format!("CREATE DATABASE {name}"))?;
-        Ok(self.url_of(&name))
-    }
-
-    /// Runs SQL behind the back of the code under test and returns the rows, one a line with `|` between the columns,
-    /// as `psql` prints them. The database is given by name or by a URL that ends in it.
-    ///
-    /// # Errors
-    /// When the server is down or refuses the statement, with its words.
-    pub fn sql(&self, database: &str, statement: &str) -> Result<String, TestbedError> {
-        self.client.run(database_of(database), statement)
-    }
-
-    /// The port, the same for the whole life of this value.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.lease.port()
-    }
-
-    /// Where it listens.
-    #[must_use]
-    pub fn addr(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port()).into()
-    }
-
-    /// SIGKILL to the server and the processes that serve its connections, as in a crash. Its data stay; killing
-    /// twice is fine.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn kill(&self) -> Result<(), TestbedError> {
-        self.process.kill()
-    }
-
-    /// Kills it if it runs, and starts it again on the same port and data.
-    ///
-    /// # Errors
-    /// As [`start`](Self::start).
-    pub fn restart(&self) -> Result<(), TestbedError> {
-        self.process.restart()
-    }
-
-    /// SIGSTOP: connections stay open, nothing answers.
-    ///
-    /// # Errors
-    /// [`TestbedError::NotRunning`] after a kill.
-    pub fn pause(&self) -> Result<(), TestbedError> {
-        self.process.pause()
-    }
-
-    /// SIGCONT: undoes [`pause`](Self::pause).
-    ///
-    /// # Errors
-    /// [`TestbedError::NotRunning`] after a kill.
-    pub fn resume(&self) -> Result<(), TestbedError> {
-        self.process.resume()
-    }
-
-    fn url_of(&self, database: &str) -> String {
-        format!("postgres://{USER}:{PASSWORD}@{}/{database}", self.addr())
+    fn deref(&self) -> &SqlServer {
+        &self.0
     }
 }
 
 /// The `psql` command line client, connected through the server's own socket.
-#[derive(Clone)]
-struct Client {
+struct CommandLine {
     program: PathBuf,
     dir: PathBuf,
     port: u16,
 }
 
-impl Client {
+impl Client for CommandLine {
     fn run(&self, database: &str, statement: &str) -> Result<String, TestbedError> {
         run(Command::new(&self.program)
             .args(["--no-psqlrc", "--no-align", "--tuples-only", "--quiet"])

@@ -1,19 +1,17 @@
 use std::{
     ffi::OsString,
     io::{self, BufRead, BufReader, Write},
-    net::{Ipv4Addr, SocketAddr},
+    ops::Deref,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use tempfile::TempDir;
-
 use crate::{
     error::{During, TestbedError},
     port::PortLease,
     program::find,
-    server_process::{Recipe, ServerProcess, on_free_port},
+    server_process::{Recipe, ServerProcess, fresh_dir, on_free_port},
 };
 
 const NAME: &str = "redis-server";
@@ -22,12 +20,10 @@ const NAME: &str = "redis-server";
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A private Redis. It keeps nothing on disk unless asked to with [`start_with`](Self::start_with), so
-/// [`restart`](Self::restart) empties it.
+/// [`restart`](ServerProcess::restart) empties it.
 pub struct RedisServer {
-    process: ServerProcess, // dropped first: the server ends before its files go
+    process: ServerProcess,
     socket: PathBuf,
-    lease: PortLease,
-    _dir: TempDir,
 }
 
 impl RedisServer {
@@ -49,10 +45,7 @@ impl RedisServer {
 
     fn start_on(lease: PortLease, args: &[&str]) -> Result<RedisServer, TestbedError> {
         let program = find(NAME, "redis-server")?;
-        let dir = tempfile::Builder::new()
-            .prefix("redsqrl-redis-")
-            .tempdir()
-            .during("create a temporary directory")?;
+        let dir = fresh_dir("redis")?;
         let socket = dir.path().join("redis.sock");
         let probe = socket.clone();
         let process = ServerProcess::start(Recipe {
@@ -60,7 +53,8 @@ impl RedisServer {
             program,
             args: arguments(dir.path(), &socket, lease.port(), args),
             account: None,
-            dir: dir.path().to_owned(),
+            lease,
+            dir,
             socket: socket.clone(),
             // With a password asked for, -NOAUTH is a sign of life too; -LOADING means not yet.
             ready: Box::new(move || {
@@ -68,30 +62,13 @@ impl RedisServer {
                     .is_ok_and(|answer| answer == "+PONG" || answer.starts_with("-NOAUTH"))
             }),
         })?;
-        Ok(RedisServer {
-            process,
-            socket,
-            lease,
-            _dir: dir,
-        })
+        Ok(RedisServer { process, socket })
     }
 
     /// `redis://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://{}", self.addr())
-    }
-
-    /// The port, the same for the whole life of this value.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.lease.port()
-    }
-
-    /// Where it listens.
-    #[must_use]
-    pub fn addr(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port()).into()
     }
 
     /// Deletes all keys, streams included.
@@ -110,37 +87,13 @@ impl RedisServer {
             answer,
         })
     }
+}
 
-    /// SIGKILL, as in a crash. The port and the directory stay; killing twice is fine.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn kill(&self) -> Result<(), TestbedError> {
-        self.process.kill()
-    }
+impl Deref for RedisServer {
+    type Target = ServerProcess;
 
-    /// Kills it if it runs, and starts it again on the same port and directory.
-    ///
-    /// # Errors
-    /// As [`start`](Self::start).
-    pub fn restart(&self) -> Result<(), TestbedError> {
-        self.process.restart()
-    }
-
-    /// SIGSTOP: connections stay open, nothing answers.
-    ///
-    /// # Errors
-    /// [`TestbedError::NotRunning`] after a kill.
-    pub fn pause(&self) -> Result<(), TestbedError> {
-        self.process.pause()
-    }
-
-    /// SIGCONT: undoes [`pause`](Self::pause).
-    ///
-    /// # Errors
-    /// [`TestbedError::NotRunning`] after a kill.
-    pub fn resume(&self) -> Result<(), TestbedError> {
-        self.process.resume()
+    fn deref(&self) -> &ServerProcess {
+        &self.process
     }
 }
 

@@ -1,12 +1,15 @@
 use std::{
     ffi::OsString,
     fs::{self, File},
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::{Child, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
     thread::sleep,
     time::{Duration, Instant},
 };
+
+use tempfile::TempDir;
 
 use crate::{
     account::{Account, run_as},
@@ -31,16 +34,18 @@ pub(crate) struct Recipe {
     pub(crate) program: PathBuf,
     pub(crate) args: Vec<OsString>,
     pub(crate) account: Option<Account>,
+    /// The port it listens on.
+    pub(crate) lease: PortLease,
     /// The server's working directory; its log goes there too.
-    pub(crate) dir: PathBuf,
+    pub(crate) dir: TempDir,
     /// The Unix socket in `dir`. It proves that the server that answers is ours and not another one on our port.
     pub(crate) socket: PathBuf,
     /// Whether the server answers on its socket.
     pub(crate) ready: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
-/// A server that runs, is paused, or was killed; killed on drop in any case.
-pub(crate) struct ServerProcess {
+/// A server that runs, is paused, or was killed. Drop kills it in any case, then removes its files.
+pub struct ServerProcess {
     recipe: Recipe,
     child: Mutex<Option<Child>>,
 }
@@ -56,8 +61,23 @@ impl ServerProcess {
         Ok(process)
     }
 
-    /// Kills the server if it runs, starts it again and waits until it answers.
-    pub(crate) fn restart(&self) -> Result<(), TestbedError> {
+    /// The port, the same for the whole life of this value.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.recipe.lease.port()
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port()).into()
+    }
+
+    /// Kills it if it runs, starts it again on the same port and files, and waits until it answers.
+    ///
+    /// # Errors
+    /// A server that does not come up, with what it logged.
+    pub fn restart(&self) -> Result<(), TestbedError> {
         let mut child = self.lock();
         end(child.take())?;
         if self.recipe.socket.exists() {
@@ -73,13 +93,19 @@ impl ServerProcess {
         }
     }
 
-    /// SIGKILL: the server and what it forked end at once, as in a crash. Killing twice is fine.
-    pub(crate) fn kill(&self) -> Result<(), TestbedError> {
+    /// SIGKILL: the server and what it forked end at once, as in a crash. Its files stay; killing twice is fine.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn kill(&self) -> Result<(), TestbedError> {
         end(self.lock().take())
     }
 
     /// SIGSTOP: connections stay open, the kernel still accepts new ones, nothing answers.
-    pub(crate) fn pause(&self) -> Result<(), TestbedError> {
+    ///
+    /// # Errors
+    /// [`TestbedError::NotRunning`] after a kill.
+    pub fn pause(&self) -> Result<(), TestbedError> {
         let pid = self.pid()?;
         signal::send("STOP", pid)?; // first, so that it forks no more
         signal::send_to_living("STOP", &signal::children(pid));
@@ -87,7 +113,10 @@ impl ServerProcess {
     }
 
     /// SIGCONT: undoes [`pause`](Self::pause).
-    pub(crate) fn resume(&self) -> Result<(), TestbedError> {
+    ///
+    /// # Errors
+    /// [`TestbedError::NotRunning`] after a kill.
+    pub fn resume(&self) -> Result<(), TestbedError> {
         let pid = self.pid()?;
         signal::send_to_living("CONT", &signal::children(pid));
         signal::send("CONT", pid)
@@ -117,7 +146,7 @@ impl ServerProcess {
             .on("open", &path)?;
         let mut command = dies_with_us(&recipe.program, &recipe.args);
         command
-            .current_dir(&recipe.dir)
+            .current_dir(recipe.dir.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone().on("open", &path)?)
             .stderr(log);
@@ -150,7 +179,7 @@ impl ServerProcess {
     }
 
     fn log_path(&self) -> PathBuf {
-        self.recipe.dir.join("server.log")
+        self.recipe.dir.path().join("server.log")
     }
 
     fn log_tail(&self) -> String {
@@ -187,6 +216,14 @@ fn end(child: Option<Child>) -> Result<(), TestbedError> {
         child.wait().during("wait for a killed server")?;
     }
     Ok(())
+}
+
+/// A new directory for a server's files.
+pub(crate) fn fresh_dir(server: &str) -> Result<TempDir, TestbedError> {
+    tempfile::Builder::new()
+        .prefix(&format!("redsqrl-{server}-"))
+        .tempdir()
+        .during("create a temporary directory")
 }
 
 /// Starts a server on a leased port; on another one if a stranger took that port in between.

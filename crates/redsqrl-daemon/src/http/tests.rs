@@ -6,8 +6,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use self::answer::Answer;
 use super::{Face, HttpServer};
 
+#[path = "../../tests/common/answer.rs"]
+mod answer;
 mod broken_log;
 
 /// A real engine on an SQLite file, behind a real socket.
@@ -61,46 +64,10 @@ async fn stand_over(
     }
 }
 
-struct Answer {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
-}
-
 impl Answer {
-    async fn read(mut stream: TcpStream) -> Self {
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).await.unwrap();
-        let end = bytes
-            .windows(4)
-            .position(|four| four == b"\r\n\r\n")
-            .expect("a whole head");
-        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-        Answer {
-            status: head[9..12].parse().unwrap(),
-            head,
-            body: bytes.split_off(end + 4),
-        }
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (found, value) = line.split_once(": ")?;
-            found.eq_ignore_ascii_case(name).then_some(value)
-        })
-    }
-
     fn stamp(&self) -> Option<Stamp> {
         self.header("x-redsqrl-stamp")
             .map(|text| text.parse().unwrap())
-    }
-
-    fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).unwrap()
-    }
-
-    fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap()
     }
 }
 

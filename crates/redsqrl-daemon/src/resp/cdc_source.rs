@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use sync_engine::cdc::memory::{self, HeldEntry, MemoryLog};
-use sync_engine::cdc::stream_id as log;
+use sync_engine::cdc::memory::{HeldEntry, MemoryLog};
 
 use super::streams::{Entry, Run, Span, StreamId, StreamSource};
 
@@ -20,20 +19,9 @@ impl CdcSource {
     }
 }
 
-fn to_log(id: StreamId) -> log::StreamId {
-    log::StreamId {
-        ms: id.ms,
-        seq: id.seq,
-    }
-}
-
-fn from_log(id: log::StreamId) -> StreamId {
-    StreamId::new(id.ms, id.seq)
-}
-
 fn entry(held: HeldEntry) -> (usize, Entry) {
     let entry = Entry {
-        id: from_log(held.id()),
+        id: held.id(),
         fields: held.fields(),
     };
     (held.bytes(), entry)
@@ -41,19 +29,13 @@ fn entry(held: HeldEntry) -> (usize, Entry) {
 
 impl StreamSource for CdcSource {
     fn range(&self, span: Span, bytes_max: usize) -> Run {
-        let span = memory::Span {
-            start: to_log(span.start),
-            end: to_log(span.end),
-            count: span.count,
-            rev: span.rev,
-        };
         let held = self.log.range(span, bytes_max);
         let bytes = held.iter().map(HeldEntry::bytes).sum();
         Run::new(bytes, held.into_iter().map(entry))
     }
 
     fn last_id(&self) -> StreamId {
-        from_log(self.log.last_id())
+        self.log.last_id()
     }
 
     fn len(&self) -> usize {
@@ -65,10 +47,10 @@ impl StreamSource for CdcSource {
     }
 
     fn first_id(&self) -> StreamId {
-        self.log.first_id().map_or(StreamId::MIN, from_log)
+        self.log.first_id().unwrap_or(StreamId::MIN)
     }
 
     fn max_deleted_id(&self) -> StreamId {
-        from_log(self.log.max_deleted_id())
+        self.log.max_deleted_id()
     }
 }

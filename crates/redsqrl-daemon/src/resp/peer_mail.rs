@@ -7,33 +7,24 @@ use bytes::Bytes;
 use replication_engine::mailbox::parts::{part_fields, question};
 use replication_engine::mailbox::{Mailbox, Post};
 use replication_engine::peer::RemoteError;
-use sync_engine::cdc::stream_id as log;
 
 use super::mailbox::StreamMailbox;
 use super::streams::StreamId;
 
-fn to_log(id: StreamId) -> log::StreamId {
-    log::StreamId {
-        ms: id.ms,
-        seq: id.seq,
-    }
-}
-
 #[async_trait]
 impl Mailbox for StreamMailbox {
-    async fn end(&self) -> Result<log::StreamId, RemoteError> {
-        Ok(to_log(StreamMailbox::end(self)))
+    async fn end(&self) -> Result<StreamId, RemoteError> {
+        Ok(StreamMailbox::end(self))
     }
 
-    async fn next(&self, after: log::StreamId, wait: Duration) -> Result<Post, RemoteError> {
-        let after = StreamId::new(after.ms, after.seq);
+    async fn next(&self, after: StreamId, wait: Duration) -> Result<Post, RemoteError> {
         let entries = self.next_questions(after, wait).await;
         let mut post = Post {
-            next: entries.last().map(|entry| to_log(entry.id)),
+            next: entries.last().map(|entry| entry.id),
             ..Post::default()
         };
         for entry in entries {
-            match question(to_log(entry.id), &entry.fields) {
+            match question(entry.id, &entry.fields) {
                 Some(question) => post.questions.push(question),
                 None => post.malformed += 1,
             }
@@ -82,7 +73,7 @@ mod tests {
         let env = Arc::new(RealEnv::default());
         let mail = StreamMailbox::new(streams.clone(), SpecialKeys::new(None), env.clone());
         let mail: &dyn Mailbox = &mail;
-        assert_eq!(mail.end().await.unwrap(), log::StreamId::MIN);
+        assert_eq!(mail.end().await.unwrap(), StreamId::MIN);
         let ask = |fields| Append {
             key: "__local__:sync:req".into(),
             missing: IfMissing::Create,
@@ -97,14 +88,14 @@ mod tests {
             .add(&ask(vec![("x".into(), "y".into())]), now)
             .unwrap();
         let wait = Duration::from_millis(1);
-        let post = mail.next(log::StreamId::MIN, wait).await.unwrap();
+        let post = mail.next(StreamId::MIN, wait).await.unwrap();
         assert_eq!((post.questions.len(), post.malformed), (1, 1));
         assert_eq!(
             (post.questions[0].id, &*post.questions[0].from),
             (7, "uk.b")
         );
         assert_eq!(post.next, Some(mail.end().await.unwrap()));
-        let again = mail.next(log::StreamId::MIN, wait).await.unwrap();
+        let again = mail.next(StreamId::MIN, wait).await.unwrap();
         assert!(again.questions.is_empty() && again.next.is_none());
         let parts = vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")];
         mail.answer("uk.b", 7, 1, parts).await.unwrap();

@@ -1,6 +1,7 @@
 //! Nodes as processes of their own, in a mesh with real servers.
 #![allow(dead_code)] // Each test program uses its part.
 
+pub mod answer;
 pub mod http;
 pub mod mesh;
 pub mod node;

@@ -8,7 +8,8 @@ use redis::streams::StreamRangeReply;
 use tempfile::TempDir;
 use testbed::{FaultyProxy, RedisServer};
 
-use super::http::{self, Answer};
+use super::answer::Answer;
+use super::http;
 use super::{PATIENCE, eventually};
 
 /// Where a node keeps its items.
@@ -73,7 +74,7 @@ impl Node {
     pub fn prepare(id: String, tiers: Tiers) -> Self {
         let redis = tiers.redis.then(|| RedisServer::start().unwrap());
         let resp = testbed::free_port().unwrap();
-        let read_at = redis.as_ref().map_or(resp, RedisServer::port);
+        let read_at = redis.as_ref().map_or(resp, |redis| redis.port());
         Self {
             child: None,
             id,

@@ -7,10 +7,11 @@ use base64::engine::general_purpose::STANDARD;
 use redsqrl_daemon::http::{Face, HttpServer};
 use redsqrl_daemon::telemetry;
 use sync_engine::cdc::keys::SpecialKeys;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::answer::Answer;
 use crate::wire::content;
 
 async fn served(node: &Node) -> HttpServer {
@@ -26,30 +27,7 @@ async fn served(node: &Node) -> HttpServer {
     HttpServer::start(listener, Arc::new(face)).unwrap()
 }
 
-struct Answer {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
-}
-
 impl Answer {
-    async fn read(mut stream: TcpStream) -> Self {
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).await.unwrap();
-        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
-        let body = bytes.split_off(end.expect("a whole head") + 4);
-        let head = String::from_utf8(bytes).unwrap();
-        Answer {
-            status: head[9..12].parse().unwrap(),
-            head,
-            body,
-        }
-    }
-
-    fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-
     fn assert_busy(&self) {
         let (json, head) = (self.json(), &self.head);
         assert_eq!((self.status, &json["kind"]), (503, &"overloaded".into()));
@@ -124,12 +102,7 @@ async fn i8_greedy_readers_over_http_share_the_budget_too() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn i8_without_room_large_answers_are_refused_and_short_ones_are_not() {
     let _turn = TURN.lock().await;
-    let limits = BudgetLimits {
-        replies: ITEM + MIB,
-        patience: Duration::from_millis(200),
-        ..LIMITS
-    };
-    let node = filled(limits).await;
+    let node = filled(SCARCE).await;
     let server = served(&node).await;
     let address = server.address();
     let short = sync_engine::SyncItem::new("short", b"1".to_vec());

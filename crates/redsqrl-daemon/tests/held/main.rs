@@ -3,6 +3,8 @@
 //! Some of these tests look at what their process has in memory: all of them run one after the other.
 #![allow(clippy::disallowed_methods, reason = "tests live in real time")]
 
+#[path = "../common/answer.rs"]
+mod answer;
 #[path = "../resp/node.rs"]
 mod node;
 
@@ -39,6 +41,13 @@ const LIMITS: BudgetLimits = BudgetLimits {
     replies: 4 * ITEM,
     requests: 4 * ITEM,
     patience: PATIENCE,
+};
+
+/// Room for the reply of one item, and next to no wait for more.
+const SCARCE: BudgetLimits = BudgetLimits {
+    replies: ITEM + MIB,
+    patience: Duration::from_millis(200),
+    ..LIMITS
 };
 
 /// Held by the one test that runs.

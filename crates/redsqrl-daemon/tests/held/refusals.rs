@@ -42,12 +42,7 @@ pub async fn narrow(node: &Node) -> (RespServer, TcpStream) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn i8_without_room_large_replies_are_refused_and_short_ones_are_not() {
     let _turn = TURN.lock().await;
-    let limits = BudgetLimits {
-        replies: ITEM + MIB,
-        patience: Duration::from_millis(200),
-        ..LIMITS
-    };
-    let node = filled(limits).await;
+    let node = filled(SCARCE).await;
     let mut wire = Wire::to(&node).await;
     for n in 0..500 {
         wire.ask(&["SET", &format!("short.{n:03}"), &"x".repeat(1000)])

@@ -74,7 +74,7 @@ impl MemoryPort {
         let mut questions = self.questions.lock();
         let last = questions.back().map_or(StreamId::MIN, |last| last.at);
         questions.push_back(Question {
-            at: last.next().max(StreamId { ms: now, seq: 0 }),
+            at: last.next().unwrap_or(last).max(StreamId::new(now, 0)),
             id,
             from: from.to_owned(),
             bytes,

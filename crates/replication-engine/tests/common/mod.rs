@@ -183,6 +183,18 @@ pub async fn mesh(ids: &[&str], stream_max: usize) -> Vec<Node> {
     nodes
 }
 
+/// The nodes `a` and `b`, where only what is missed asks for the cold path. Both hold `key`, which was put at `a`.
+pub async fn following(key: &str) -> Vec<Node> {
+    let mut nodes = mesh(&["a", "b"], 1000).await;
+    for node in &mut nodes {
+        node.config.settings.cold_path.interval_sec = 3600;
+        node.replicate().await;
+    }
+    nodes[0].put(key, "v").await;
+    converge(&[&nodes[0], &nodes[1]], 30).await;
+    nodes
+}
+
 /// Waits until `done` says so.
 pub async fn eventually(what: &str, seconds: u64, mut done: impl AsyncFnMut() -> bool) {
     let begun = Instant::now();

@@ -72,11 +72,11 @@ impl MemoryLog {
     /// The entries after `id`, oldest first: at most `count`, and no more once their wire form has `bytes_max` bytes.
     /// The first one is given whatever its size.
     pub fn read_after(&self, id: StreamId, count: usize, bytes_max: usize) -> Vec<ReadEntry> {
-        if id == StreamId::MAX {
+        let Some(start) = id.next() else {
             return Vec::new();
-        }
+        };
         let span = Span {
-            start: id.next(),
+            start,
             count,
             ..Span::ALL
         };

@@ -77,6 +77,12 @@ impl Span {
         rev: false,
     };
 
+    /// The oldest entry.
+    pub const OLDEST: Self = Self {
+        count: 1,
+        ..Self::ALL
+    };
+
     /// The newest entry.
     pub const NEWEST: Self = Self {
         count: 1,
@@ -118,7 +124,7 @@ impl Ring {
             ms: u64::try_from(now_ms).unwrap_or(0),
             seq: 0,
         };
-        self.last_id = wall.max(self.last_id.next());
+        self.last_id = wall.max(self.last_id.next().unwrap_or(StreamId::MAX));
         self.seq = self.seq.saturating_add(1);
         self.added = self.added.saturating_add(1);
         let bytes = cost(&stored);

@@ -23,13 +23,36 @@ impl StreamId {
         seq: u64::MAX,
     };
 
-    /// The id that follows directly; [`StreamId::MAX`] is followed by itself.
-    pub fn next(self) -> Self {
-        match (self.seq.checked_add(1), self.ms.checked_add(1)) {
-            (Some(seq), _) => Self { seq, ..self },
-            (None, Some(ms)) => Self { ms, seq: 0 },
-            (None, None) => self,
+    /// The id `ms-seq`.
+    pub const fn new(ms: u64, seq: u64) -> Self {
+        Self { ms, seq }
+    }
+
+    /// The id that follows directly; `None` after [`StreamId::MAX`].
+    pub fn next(self) -> Option<Self> {
+        match self.seq.checked_add(1) {
+            Some(seq) => Some(Self { seq, ..self }),
+            None => self.ms.checked_add(1).map(|ms| Self { ms, seq: 0 }),
         }
+    }
+
+    /// The id directly before; `None` before [`StreamId::MIN`].
+    pub fn previous(self) -> Option<Self> {
+        match self.seq.checked_sub(1) {
+            Some(seq) => Some(Self { seq, ..self }),
+            None => self.ms.checked_sub(1).map(|ms| Self { ms, seq: u64::MAX }),
+        }
+    }
+
+    /// Reads `123-4`; `123` alone is `123-<seq_default>`.
+    ///
+    /// # Errors
+    /// [`InvalidStreamId`] unless both are decimal numbers below 2⁶⁴, without sign.
+    pub fn parse(text: &[u8], seq_default: u64) -> Result<Self, InvalidStreamId> {
+        let mut numbers = text.splitn(2, |byte| *byte == b'-').map(number);
+        let ms = numbers.next().unwrap_or(Err(InvalidStreamId))?;
+        let seq = numbers.next().unwrap_or(Ok(seq_default))?;
+        Ok(Self { ms, seq })
     }
 }
 
@@ -49,17 +72,14 @@ impl std::str::FromStr for StreamId {
 
     /// Reads `123-4`; `123` alone is `123-0`.
     fn from_str(text: &str) -> Result<Self, InvalidStreamId> {
-        let (ms, seq) = text.split_once('-').unwrap_or((text, "0"));
-        Ok(Self {
-            ms: number(ms)?,
-            seq: number(seq)?,
-        })
+        Self::parse(text.as_bytes(), 0)
     }
 }
 
-fn number(text: &str) -> Result<u64, InvalidStreamId> {
+fn number(digits: &[u8]) -> Result<u64, InvalidStreamId> {
     // `parse` alone would take a leading `+` too.
-    match text.bytes().all(|byte| byte.is_ascii_digit()) {
+    let text = str::from_utf8(digits).map_err(|_| InvalidStreamId)?;
+    match digits.iter().all(u8::is_ascii_digit) {
         true => text.parse().map_err(|_| InvalidStreamId),
         false => Err(InvalidStreamId),
     }
@@ -100,13 +120,11 @@ mod tests {
     }
 
     #[test]
-    fn next_carries_and_stops_at_the_end() {
-        let full = StreamId {
-            ms: 7,
-            seq: u64::MAX,
-        };
-        assert_eq!(full.next(), StreamId { ms: 8, seq: 0 });
-        assert_eq!(StreamId::MAX.next(), StreamId::MAX);
+    fn neighbours_carry_and_end() {
+        let full = StreamId::new(7, u64::MAX);
+        assert_eq!(full.next(), Some(StreamId::new(8, 0)));
+        assert_eq!(StreamId::MAX.next(), None);
+        assert_eq!(StreamId::MIN.previous(), None);
     }
 
     proptest! {
@@ -114,8 +132,22 @@ mod tests {
         fn text_round_trips_and_next_is_next(ms: u64, seq in 0..u64::MAX) {
             let id = StreamId { ms, seq };
             prop_assert_eq!(id.to_string().parse(), Ok(id));
-            prop_assert!(id < id.next());
-            prop_assert_eq!(id.next().seq, seq + 1);
+            prop_assert_eq!(id.next(), Some(StreamId::new(ms, seq + 1)));
+        }
+
+        #[test]
+        fn previous_undoes_next(ms in 0..u64::MAX, seq: u64) {
+            let id = StreamId { ms, seq };
+            let next = id.next().unwrap();
+            prop_assert!(id < next);
+            prop_assert_eq!(next.previous(), Some(id));
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(text: Vec<u8>) {
+            if let Ok(id) = StreamId::parse(&text, 0) {
+                prop_assert_eq!(StreamId::parse(id.to_string().as_bytes(), 1), Ok(id));
+            }
         }
 
         #[test]

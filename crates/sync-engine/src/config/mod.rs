@@ -2,12 +2,14 @@
 
 mod url;
 
+mod validity;
+
 use serde::Deserialize;
 
 pub use url::BackendUrl;
+pub use validity::ConfigError;
 
 use crate::item::options::Ack;
-use crate::limits::PAYLOAD_BYTES_CEILING;
 
 /// Settings of one engine. Every field has a default; sizes are in bytes, times in the unit of their name.
 ///
@@ -117,26 +119,7 @@ impl Default for SyncEngineConfig {
     }
 }
 
-/// A setting that cannot work.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("`{field}` is {found}: expected {expected}")]
-pub struct ConfigError {
-    /// The setting's name.
-    pub field: &'static str,
-    /// What it is now, without any secret.
-    pub found: String,
-    /// What it may be.
-    pub expected: String,
-}
-
 impl SyncEngineConfig {
-    /// Checks every setting; gives the first that cannot work.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        self.check_urls()?;
-        self.check_sizes()?;
-        self.check_shares()
-    }
-
     /// These settings with the *live* ones of `new`: what a running engine can follow.
     pub fn with_live_of(&self, new: Self) -> Self {
         let started = self.clone();
@@ -171,150 +154,6 @@ impl SyncEngineConfig {
     pub fn dirty_bytes_max(&self) -> usize {
         self.l1_max_bytes / 2
     }
-
-    fn check_urls(&self) -> Result<(), ConfigError> {
-        let scheme = |url: &Option<BackendUrl>, field, allowed: &[&str]| match url {
-            Some(url) if !allowed.iter().any(|s| url.expose().starts_with(s)) => Err(ConfigError {
-                field,
-                found: url.to_string(),
-                expected: format!("a URL that begins with {}", allowed.join(" or ")),
-            }),
-            _ => Ok(()),
-        };
-        if let Some(url) = self.redis_url.as_ref().filter(|url| url.is_tls()) {
-            return Err(ConfigError {
-                field: "redis_url",
-                found: url.to_string(),
-                expected: BackendUrl::WITHOUT_TLS.into(),
-            });
-        }
-        scheme(
-            &self.redis_url,
-            "redis_url",
-            &["redis://", "redis+unix://", "unix://"],
-        )?;
-        scheme(
-            &self.sql_url,
-            "sql_url",
-            &["sqlite:", "mysql://", "mariadb://"],
-        )?;
-        if self.ack == Some(Ack::Logged) && self.wal_path.is_none() {
-            return Err(ConfigError {
-                field: "ack",
-                found: "logged".into(),
-                expected: "queued or stored, or a wal_path".into(),
-            });
-        }
-        if self.ack == Some(Ack::Stored) && self.sql_url.is_none() {
-            return Err(ConfigError {
-                field: "ack",
-                found: "stored".into(),
-                expected: "queued or logged, or a sql_url".into(),
-            });
-        }
-        Ok(())
-    }
-
-    fn check_sizes(&self) -> Result<(), ConfigError> {
-        let at_least =
-            |field, value: u64, least: u64, most: u64| match (least..=most).contains(&value) {
-                true => Ok(()),
-                false => Err(ConfigError {
-                    field,
-                    found: value.to_string(),
-                    expected: format!("{least} to {most}"),
-                }),
-            };
-        let day_ms = 24 * 60 * 60 * 1000;
-        at_least("l1_max_bytes", self.l1_max_bytes as u64, 64 << 10, u64::MAX)?;
-        at_least(
-            "max_payload_bytes",
-            self.max_payload_bytes as u64,
-            1,
-            PAYLOAD_BYTES_CEILING as u64,
-        )?;
-        at_least("batch_flush_ms", self.batch_flush_ms, 1, day_ms)?;
-        at_least(
-            "batch_flush_count",
-            self.batch_flush_count as u64,
-            1,
-            1_000_000,
-        )?;
-        at_least(
-            "batch_flush_bytes",
-            self.batch_flush_bytes as u64,
-            1,
-            1 << 30,
-        )?;
-        at_least(
-            "wal_max_items",
-            self.wal_max_items.unwrap_or(1),
-            1,
-            u64::MAX,
-        )?;
-        at_least(
-            "wal_drain_batch_size",
-            self.wal_drain_batch_size as u64,
-            1,
-            100_000,
-        )?;
-        at_least(
-            "cuckoo_warmup_batch_size",
-            self.cuckoo_warmup_batch_size as u64,
-            1,
-            10_000_000,
-        )?;
-        at_least(
-            "cf_snapshot_interval_secs",
-            self.cf_snapshot_interval_secs,
-            1,
-            day_ms,
-        )?;
-        at_least(
-            "cdc_stream_maxlen",
-            self.cdc_stream_maxlen as u64,
-            1,
-            1 << 40,
-        )?;
-        at_least("redis_timeout_ms", self.redis_timeout_ms, 1, day_ms)?;
-        at_least(
-            "redis_response_timeout_ms",
-            self.redis_response_timeout_ms,
-            1,
-            day_ms,
-        )?;
-        at_least(
-            "sql_write_concurrency",
-            self.sql_write_concurrency as u64,
-            1,
-            256,
-        )?;
-        at_least("max_clock_drift_ms", self.max_clock_drift_ms, 1, day_ms)
-    }
-
-    fn check_shares(&self) -> Result<(), ConfigError> {
-        let in_order = |low: (&'static str, f64), high: (&'static str, f64)| {
-            if low.1 > 0.0 && low.1 < high.1 && high.1 <= 1.0 {
-                return Ok(());
-            }
-            Err(ConfigError {
-                field: low.0,
-                found: low.1.to_string(),
-                expected: format!(
-                    "above 0 and below {} ({}), which is at most 1",
-                    high.0, high.1
-                ),
-            })
-        };
-        in_order(
-            ("backpressure_warn", self.backpressure_warn),
-            ("backpressure_critical", self.backpressure_critical),
-        )?;
-        in_order(
-            ("redis_eviction_target", self.redis_eviction_target),
-            ("redis_eviction_start", self.redis_eviction_start),
-        )
-    }
 }
 
 fn ack_name<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Ack>, D::Error> {
@@ -337,41 +176,6 @@ fn ack_name<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_defaults_are_valid_and_wrong_values_are_named() {
-        assert_eq!(SyncEngineConfig::default().validate(), Ok(()));
-        let wrong = SyncEngineConfig {
-            sql_url: Some("oracle://scott:tiger@h/db".into()),
-            ..Default::default()
-        };
-        let error = wrong.validate().unwrap_err();
-        assert_eq!(error.field, "sql_url");
-        assert!(!error.to_string().contains("tiger"), "{error}");
-        let wrong = SyncEngineConfig {
-            redis_url: Some("rediss://:tiger@h".into()),
-            ..Default::default()
-        };
-        let error = wrong.validate().unwrap_err();
-        assert_eq!(error.field, "redis_url");
-        assert!(error.expected.contains("no TLS"), "{error}");
-        assert!(!error.to_string().contains("tiger"), "{error}");
-        let wrong = SyncEngineConfig {
-            backpressure_warn: 0.95,
-            ..Default::default()
-        };
-        assert_eq!(wrong.validate().unwrap_err().field, "backpressure_warn");
-        let wrong = SyncEngineConfig {
-            batch_flush_count: 0,
-            ..Default::default()
-        };
-        assert_eq!(wrong.validate().unwrap_err().field, "batch_flush_count");
-        let wrong = SyncEngineConfig {
-            ack: Some(Ack::Logged),
-            ..Default::default()
-        };
-        assert_eq!(wrong.validate().unwrap_err().field, "ack");
-    }
 
     /// No `..`: a new setting must be thought of here, and its reader named.
     #[test]

@@ -16,6 +16,7 @@ pub mod codec;
 
 mod sync_item;
 
+pub(crate) use sync_item::DEFAULT_STATE;
 pub use sync_item::{ContentType, ItemFields, SyncItem};
 
 use hash::{ContentHash, LeafDigest};

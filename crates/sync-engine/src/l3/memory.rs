@@ -110,9 +110,7 @@ impl Disk {
             olds: olds.collect(),
             tree_seq: self.tree_seq,
         })?;
-        if plan.write.len() != records.len() {
-            return Err(failed(ArchiveOp::Commit, WrongLength));
-        }
+        plan.check_length(records.len())?;
         Ok(self.apply(records, plan))
     }
 
@@ -147,10 +145,6 @@ impl Disk {
         rows.map(|(_, stored)| stored).take(limit)
     }
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("the plan does not decide every record of the batch")]
-struct WrongLength;
 
 #[async_trait]
 impl ArchiveStore for MemoryArchive {

@@ -14,6 +14,8 @@ pub mod range;
 
 pub mod memory;
 
+mod columns;
+
 pub mod sqlite;
 
 pub mod mysql;
@@ -83,6 +85,28 @@ pub struct CommitPlan {
     pub tree_seq: u64,
     /// The greatest stamp time this engine knows, kept so that a restart issues only greater ones.
     pub clock_bound: HlcTime,
+}
+
+impl CommitPlan {
+    /// Checks that it decides each of so many records.
+    fn check_length(&self, records: usize) -> Result<(), ArchiveError> {
+        let planned = self.write.len();
+        if planned == records {
+            return Ok(());
+        }
+        Err(ArchiveError::Unavailable {
+            op: "commit",
+            source: Box::new(WrongLength { planned, records }),
+        })
+    }
+}
+
+/// A planner has not done what it is there for.
+#[derive(Debug, thiserror::Error)]
+#[error("the plan decides {planned} records of a batch of {records}")]
+struct WrongLength {
+    planned: usize,
+    records: usize,
 }
 
 /// What a planner is given, read inside the transaction with the rows locked.

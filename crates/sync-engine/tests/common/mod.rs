@@ -7,6 +7,7 @@ pub mod hammer;
 pub mod hesitant_log;
 pub mod metered_log;
 pub mod moody_stream;
+pub mod refusals;
 pub mod slow_archive;
 
 use std::path::Path;
@@ -17,8 +18,8 @@ use sync_engine::item::codec;
 use sync_engine::l2::CacheStore;
 use sync_engine::l3::ArchiveStore;
 use sync_engine::{
-    HlcTime, Key, Origin, Stamp, StorageError, Stored, SubmitOptions, SyncEngine, SyncEngineConfig,
-    SyncItem,
+    EngineBuilder, HlcTime, Key, Origin, Stamp, StorageError, Stored, SubmitOptions, SyncEngine,
+    SyncEngineConfig, SyncItem,
 };
 use testbed::RedisServer;
 use tokio::sync::watch;
@@ -75,17 +76,23 @@ pub async fn try_start(config: SyncEngineConfig) -> Result<Arc<SyncEngine>, Stor
     Ok(Arc::new(engine))
 }
 
+/// A running engine with these parts instead of those that its settings name.
+pub async fn started_over(
+    config: SyncEngineConfig,
+    with_parts: impl FnOnce(EngineBuilder) -> EngineBuilder,
+) -> Arc<SyncEngine> {
+    let (_, settings) = watch::channel(config.clone());
+    let engine = with_parts(SyncEngine::builder(config, settings)).build();
+    engine.start().await.expect("the engine starts");
+    Arc::new(engine)
+}
+
 /// A running engine on this archive.
 pub async fn started_on(
     config: SyncEngineConfig,
     archive: Arc<dyn ArchiveStore>,
 ) -> Arc<SyncEngine> {
-    let (_, settings) = watch::channel(config.clone());
-    let engine = SyncEngine::builder(config, settings)
-        .with_archive(archive)
-        .build();
-    engine.start().await.expect("the engine starts");
-    Arc::new(engine)
+    started_over(config, |engine| engine.with_archive(archive)).await
 }
 
 /// A running engine on this archive and this cache.
@@ -94,13 +101,8 @@ pub async fn started_with(
     archive: Arc<dyn ArchiveStore>,
     cache: Arc<dyn CacheStore>,
 ) -> Arc<SyncEngine> {
-    let (_, settings) = watch::channel(config.clone());
-    let engine = SyncEngine::builder(config, settings)
-        .with_archive(archive)
-        .with_cache(cache)
-        .build();
-    engine.start().await.expect("the engine starts");
-    Arc::new(engine)
+    let with_parts = |engine: EngineBuilder| engine.with_archive(archive).with_cache(cache);
+    started_over(config, with_parts).await
 }
 
 /// A running engine on files that one dropped without a shutdown may hold for another moment.

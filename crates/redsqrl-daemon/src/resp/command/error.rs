@@ -47,15 +47,18 @@ pub enum CommandError {
     /// An option of HELLO that is unknown or incomplete.
     #[error("ERR Syntax error in HELLO option '{0}'")]
     HelloOption(String),
-    /// A stream id that is none.
-    #[error(transparent)]
-    StreamId(#[from] InvalidStreamId),
-    /// A bound of a stream range that is none.
+    /// A stream id, or a bound of a stream range, that is none.
     #[error(transparent)]
     Bound(#[from] BoundError),
     /// Refused for a reason no program acts on; the text is the reply.
     #[error("{0}")]
     Refused(&'static str),
+}
+
+impl From<InvalidStreamId> for CommandError {
+    fn from(error: InvalidStreamId) -> Self {
+        CommandError::Bound(error.into())
+    }
 }
 
 /// The first arguments of an unknown command, for its sender's eyes.

@@ -20,10 +20,12 @@ pub mod stream_reply;
 use bytes::Bytes;
 
 pub use error::StreamError;
-pub use id::{AddId, BoundError, InvalidStreamId, ReadFrom, Side, StreamId, parse_bound};
-pub use source::{Entry, Fields, Run, Span, StreamInfo, StreamSource};
+pub use id::{AddId, BoundError, ReadFrom, Side, parse_bound};
+pub use source::{Entry, Fields, Run, StreamInfo, StreamSource};
 pub use store::StreamStore;
 pub use stream::{Cut, Keep, Stream, Trim, entry_bytes};
+pub use sync_engine::cdc::memory::Span;
+pub use sync_engine::cdc::stream_id::{InvalidStreamId, StreamId};
 
 /// What XADD asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{StreamId, entry_bytes};
+use super::{Span, StreamId, entry_bytes};
 
 /// Field–value pairs, in the order written.
 pub type Fields = Vec<(Bytes, Bytes)>;
@@ -17,43 +17,6 @@ pub struct Entry {
     pub id: StreamId,
     /// Fields and values.
     pub fields: Arc<Fields>,
-}
-
-/// Which entries a reader asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    /// The lowest id.
-    pub start: StreamId,
-    /// The highest one.
-    pub end: StreamId,
-    /// Most entries.
-    pub count: usize,
-    /// Those with the highest ids, in descending order, instead of those with the lowest in
-    /// ascending order.
-    pub rev: bool,
-}
-
-impl Span {
-    /// A whole stream.
-    pub const ALL: Span = Span {
-        start: StreamId::MIN,
-        end: StreamId::MAX,
-        count: usize::MAX,
-        rev: false,
-    };
-
-    /// The oldest entry.
-    pub const OLDEST: Span = Span {
-        count: 1,
-        ..Span::ALL
-    };
-
-    /// The newest entry.
-    pub const NEWEST: Span = Span {
-        count: 1,
-        rev: true,
-        ..Span::ALL
-    };
 }
 
 /// Entries as they were at one moment, one after the other. Whoever has it keeps them alive, also

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use mysql_async::Value;
 
 use super::chunk::{list, runs};
-use super::failure::{Because, Failure, RowRefused};
+use super::failure::{Failure, RowRefused};
 use super::row::{self, COLUMNS};
 use super::schema::{CLOCK_BOUND, TREE_SEQ};
 use super::session::Session;
 use super::{read, value};
 use crate::item::Stored;
-use crate::l3::{ArchiveError, CommitPlan, CommitView, Planner};
+use crate::l3::{CommitPlan, CommitView, Planner};
 use crate::merkle::node::{NodeRow, NodeWrite};
 
 /// Rows in one statement: 512 times 18 values is well below the 65,535 that a statement may have.
@@ -70,9 +70,7 @@ async fn inside(
     let keys: Vec<_> = records.iter().map(Stored::key).collect();
     let olds = read::leaves_of(session, &keys).await?;
     let plan = plan(CommitView { olds, tree_seq })?;
-    if plan.write.len() != records.len() {
-        return Err(wrong_length(plan.write.len(), records.len()).into());
-    }
+    plan.check_length(records.len())?;
     write_rows(session, records, &plan).await?;
     write_nodes(session, &plan.nodes).await?;
     if plan.tree_seq != tree_seq {
@@ -188,13 +186,4 @@ pub(super) async fn write_nodes(session: &mut Session, nodes: &[NodeWrite]) -> R
             .await?;
     }
     Ok(())
-}
-
-fn wrong_length(planned: usize, records: usize) -> ArchiveError {
-    ArchiveError::Unavailable {
-        op: "commit",
-        source: Box::new(Because(format!(
-            "the plan decides {planned} records of a batch of {records}"
-        ))),
-    }
 }

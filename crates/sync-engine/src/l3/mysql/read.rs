@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use mysql_async::Value;
 
-use super::cells::Cells;
+use super::cells::RowCells;
 use super::chunk::list;
 use super::failure::Failure;
-use super::row::{self, ITEM, LEAF, NODE};
 use super::schema::TREE_SEQ;
 use super::session::Session;
 use super::value;
 use crate::item::key::Key;
 use crate::item::{Leaf, Stored};
 use crate::l3::KeyRange;
+use crate::l3::columns::{self, Cells, ITEM, LEAF, NODE};
 use crate::merkle::node::NodeRow;
 
 /// Keys in one statement.
@@ -71,7 +71,7 @@ pub(super) async fn get_many(
             list("?", values.len())
         );
         for cells in session.rows(&sql, values).await? {
-            let record = row::stored(cells)?;
+            let record = columns::stored(RowCells::new("items", cells))?;
             found.insert(record.key().clone(), record);
         }
     }
@@ -91,7 +91,7 @@ pub(super) async fn leaves_of(
             list("?", values.len())
         );
         for cells in session.rows(&sql, values).await? {
-            let (key, leaf) = row::leaf(&Cells::new("items", cells))?;
+            let (key, leaf) = columns::leaf(&RowCells::new("items", cells))?;
             found.insert(key, leaf);
         }
     }
@@ -113,7 +113,9 @@ pub(super) async fn scan(
     values.push(Value::from(fitting));
     let sql = format!("SELECT {ITEM} FROM items WHERE {condition} ORDER BY id LIMIT ?");
     let rows = session.rows(&sql, values).await?;
-    rows.into_iter().map(row::stored).collect()
+    rows.into_iter()
+        .map(|cells| columns::stored(RowCells::new("items", cells)))
+        .collect()
 }
 
 /// How many rows of the range a scan gives.
@@ -134,9 +136,9 @@ async fn fitting(
         let rows = session.rows(&sql, values).await?;
         let found = rows.len();
         for row in rows {
-            let mut cells = Cells::new("items", row);
+            let mut cells = RowCells::new("items", row);
             let content = cells.number(1)?;
-            let id = cells.take_bytes(0)?;
+            let id = cells.take_blob(0)?;
             bytes = bytes
                 .saturating_add(content)
                 .saturating_add(id.len() as u64);
@@ -164,7 +166,7 @@ pub(super) async fn scan_leaves(
     let sql = format!("SELECT {LEAF} FROM items WHERE {condition} ORDER BY id LIMIT ?");
     let rows = session.rows(&sql, values).await?;
     rows.into_iter()
-        .map(|cells| row::leaf(&Cells::new("items", cells)))
+        .map(|cells| columns::leaf(&RowCells::new("items", cells)))
         .collect()
 }
 
@@ -182,7 +184,7 @@ pub(super) async fn count_live(
     let rows = session.rows(&sql, values).await?;
     rows.into_iter()
         .next()
-        .map_or(Ok(0), |row| Cells::new("items", row).number(0))
+        .map_or(Ok(0), |row| RowCells::new("items", row).number(0))
 }
 
 /// Items past their end, the longest past first.
@@ -196,7 +198,7 @@ pub(super) async fn expired(
         .rows(&sql, vec![Value::from(now_ms), Value::from(limit)])
         .await?;
     rows.into_iter()
-        .map(|cells| row::leaf(&Cells::new("items", cells)))
+        .map(|cells| columns::leaf(&RowCells::new("items", cells)))
         .collect()
 }
 
@@ -225,7 +227,7 @@ async fn load_tree_inside(session: &mut Session) -> Result<(Vec<NodeRow>, u64), 
     let rows = session.rows(&sql, Vec::new()).await?;
     let nodes = rows
         .into_iter()
-        .map(|row| row::node(row).map_err(Failure::of_node))
+        .map(|row| columns::node(RowCells::new("merkle", row)).map_err(Failure::of_node))
         .collect::<Result<_, _>>()?;
     Ok((nodes, value::number(session, TREE_SEQ).await?))
 }

@@ -27,7 +27,7 @@
 
 use std::collections::BTreeMap;
 
-use super::cells::Cells;
+use super::cells::RowCells;
 use super::failure::{Failure, damaged};
 use super::session::Session;
 use super::value;
@@ -163,7 +163,7 @@ async fn check_tables(session: &mut Session, some: bool) -> Result<(), Failure> 
     let engines = "SELECT table_name, engine FROM information_schema.tables \
         WHERE table_schema = DATABASE() AND table_name IN ('items', 'merkle', 'meta')";
     for row in session.rows(engines, Vec::new()).await? {
-        let cells = Cells::new("tables", row);
+        let cells = RowCells::new("tables", row);
         let (table, engine) = (cells.lossy(0), cells.lossy(1));
         if !engine.eq_ignore_ascii_case("innodb") {
             let how = format!("its engine is {engine}, and only InnoDB can undo a transaction");
@@ -182,7 +182,7 @@ async fn columns(
         ORDER BY table_name, ordinal_position";
     let mut tables: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
     for row in session.rows(sql, Vec::new()).await? {
-        let cells = Cells::new("columns", row);
+        let cells = RowCells::new("columns", row);
         let column = (cells.lossy(1), cells.lossy(2).to_lowercase());
         tables.entry(cells.lossy(0)).or_default().push(column);
     }

@@ -2,9 +2,10 @@
 
 use mysql_async::Value;
 
-use super::cells::Cells;
+use super::cells::RowCells;
 use super::failure::{Failure, damaged};
 use super::session::Session;
+use crate::l3::columns::Cells;
 
 /// The value of this name.
 pub(super) async fn get(session: &mut Session, name: &str) -> Result<Option<Vec<u8>>, Failure> {
@@ -12,7 +13,7 @@ pub(super) async fn get(session: &mut Session, name: &str) -> Result<Option<Vec<
     let rows = session.rows(sql, vec![name.into()]).await?;
     rows.into_iter()
         .next()
-        .map(|row| Cells::new("meta", row).take_bytes(0))
+        .map(|row| RowCells::new("meta", row).take_blob(0))
         .transpose()
 }
 
@@ -58,7 +59,7 @@ pub(super) async fn lock_number(session: &mut Session, name: &str) -> Result<u64
     let value = rows
         .into_iter()
         .next()
-        .map(|row| Cells::new("meta", row).take_bytes(0));
+        .map(|row| RowCells::new("meta", row).take_blob(0));
     number_of(name, value.transpose()?)
 }
 

@@ -2,13 +2,14 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::failure::{Because, Failure};
-use super::row::{self, LEAF};
+use super::failure::Failure;
+use super::row;
 use super::schema::{CLOCK_BOUND, TREE_SEQ};
 use super::value;
 use crate::item::stamp::HlcTime;
 use crate::item::{Leaf, Stored};
-use crate::l3::{ArchiveError, CommitPlan, CommitView, Planner};
+use crate::l3::columns::LEAF;
+use crate::l3::{CommitPlan, CommitView, Planner};
 use crate::merkle::node::NodeWrite;
 
 /// Whether the record to write beats the row, in the words of [`crate::item::decide`]: the empty hash of a tombstone
@@ -40,9 +41,7 @@ pub(super) fn commit(
     };
     let tree_seq = view.tree_seq;
     let plan = plan(view)?;
-    if plan.write.len() != records.len() {
-        return Err(wrong_length(plan.write.len(), records.len()).into());
-    }
+    plan.check_length(records.len())?;
     write_rows(&tx, records, &order, &plan)?;
     write_nodes(&tx, &plan.nodes)?;
     if plan.tree_seq != tree_seq {
@@ -164,13 +163,4 @@ pub(super) fn write_nodes(tx: &Transaction, nodes: &[NodeWrite]) -> Result<(), F
         };
     }
     Ok(())
-}
-
-fn wrong_length(planned: usize, records: usize) -> ArchiveError {
-    ArchiveError::Unavailable {
-        op: "commit",
-        source: Box::new(Because(format!(
-            "the plan decides {planned} records of a batch of {records}"
-        ))),
-    }
 }

@@ -1,5 +1,6 @@
 //! The archive in an SQLite file.
 
+mod cells;
 mod commit;
 mod failure;
 mod file;

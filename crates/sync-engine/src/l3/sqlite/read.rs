@@ -3,12 +3,13 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::failure::Failure;
-use super::row::{self, ITEM, LEAF, NODE};
+use super::row;
 use super::schema::TREE_SEQ;
 use super::value;
 use crate::item::key::Key;
 use crate::item::{Leaf, Stored};
 use crate::l3::KeyRange;
+use crate::l3::columns::{ITEM, LEAF, NODE};
 use crate::merkle::node::NodeRow;
 
 /// A range of keys. The bounds are bytes that need not be UTF-8: a cast makes them text as they are, and text is

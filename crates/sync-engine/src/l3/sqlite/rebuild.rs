@@ -4,9 +4,10 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::commit::write_nodes;
 use super::failure::Failure;
-use super::row::{self, LEAF};
+use super::row;
 use super::schema::TREE_SEQ;
 use super::value;
+use crate::l3::columns::LEAF;
 use crate::merkle::node::{Aggregate, NodeRow, NodeWrite};
 
 /// See [`crate::l3::ArchiveStore::rebuild_tree`].
