@@ -195,6 +195,17 @@ pub async fn eventually(what: &str, seconds: u64, mut done: impl AsyncFnMut() ->
     }
 }
 
+/// Waits until the comparisons that the start of a node calls for are over, where none is due for long.
+pub async fn at_rest(node: &Node) {
+    let mut cycles = 0;
+    eventually("no comparison for a second", 60, async || {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let before = std::mem::replace(&mut cycles, node.replication().peers()[0].cold_cycles);
+        cycles > 0 && cycles == before
+    })
+    .await;
+}
+
 /// Waits until all nodes hold the same, then checks that it is the same down to the content.
 pub async fn converge(nodes: &[&Node], seconds: u64) -> BTreeMap<String, Stored> {
     eventually("equal roots", seconds, async || {
