@@ -6,13 +6,15 @@ mod common;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
+use common::clock::EventfulPauses;
 use common::watched::watched;
 use common::{Node, converge, eventually, mesh};
 use parking_lot::Mutex;
+use replication_engine::peer::memory::MemoryMesh;
 use replication_engine::repair::cycle::Outcome;
 use replication_engine::repair::question::Question;
+use sync_engine::env::{RealEnv, SharedEnv};
 use sync_engine::item::Stored;
 use sync_engine::{Key, Relay};
 
@@ -25,54 +27,33 @@ async fn a_check_without_difference_asks_no_question() {
     for n in 0..100 {
         nodes[0].put(&format!("k.{n}"), "v").await;
     }
-    converge(&[&nodes[0], &nodes[1]], 20).await;
+    converge(&[&nodes[0], &nodes[1]], 60).await;
     let in_sync = async || {
         let cycles =
             |at: usize| nodes[at].replication().peers()[0].last_cold == Some(Ok(Outcome::InSync));
         cycles(0) && cycles(1)
     };
-    eventually("compared", 10, in_sync).await;
-    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
-    let before = (nodes[0].port.traffic(), nodes[1].port.traffic());
-    let cycles = nodes[1].replication().peers()[0].cold_cycles;
-    eventually("two more", 10, async || {
-        nodes[1].replication().peers()[0].cold_cycles >= cycles + 2
+    eventually("compared", 60, in_sync).await;
+    // What the start calls for asks, and may still be under way.
+    eventually("two checks without a question", 60, async || {
+        let traffic = || (nodes[0].port.traffic(), nodes[1].port.traffic());
+        let (before, cycles) = (traffic(), nodes[1].replication().peers()[0].cold_cycles);
+        eventually("two more", 60, async || {
+            nodes[1].replication().peers()[0].cold_cycles >= cycles + 2
+        })
+        .await;
+        traffic() == before
     })
     .await;
-    assert_eq!((nodes[0].port.traffic(), nodes[1].port.traffic()), before);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn differences_are_repaired_for_few_bytes_each() {
-    let mut nodes = mesh(&["a", "b"], 4).await;
-    for n in 0..5_000 {
-        nodes[0].put(&format!("uk.city.{n:05}"), "v").await;
-    }
-    for node in &mut nodes {
-        node.config.settings.hot_path.enabled = false;
-        node.replicate().await;
-    }
-    converge(&[&nodes[0], &nodes[1]], 30).await;
-    eventually("compared", 20, async || {
-        nodes[1].replication().peers()[0].last_cold == Some(Ok(Outcome::InSync))
-    })
-    .await;
-    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
-    let before = nodes[0].port.traffic();
-    for n in 0..200 {
-        nodes[0].put(&format!("uk.city.{:05}", n * 25), "w").await;
-    }
-    converge(&[&nodes[0], &nodes[1]], 30).await;
-    let each = (nodes[0].port.traffic() - before) / 200;
-    assert!(
-        each <= 400,
-        "{each} bytes for each difference, items included"
-    );
 }
 
 /// Two nodes that hold the same, streams off; the first only answers, the second has stopped.
-async fn equal_pair(count: usize) -> Vec<Node> {
-    let mut nodes = mesh(&["a", "b"], 4).await;
+async fn equal_pair(count: usize, second: SharedEnv) -> [Node; 2] {
+    let mesh = MemoryMesh::default();
+    let mut nodes = [
+        Node::start(&mesh, "a", &["b"], 4).await,
+        Node::start_with(&mesh, "b", &["a"], 4, second).await,
+    ];
     for node in &mut nodes {
         node.config.settings.hot_path.enabled = false;
     }
@@ -82,7 +63,7 @@ async fn equal_pair(count: usize) -> Vec<Node> {
     }
     nodes[0].replicate().await;
     nodes[1].replicate().await;
-    converge(&[&nodes[0], &nodes[1]], 20).await;
+    converge(&[&nodes[0], &nodes[1]], 60).await;
     nodes[1].replication().shutdown().await;
     nodes
 }
@@ -91,7 +72,7 @@ async fn equal_pair(count: usize) -> Vec<Node> {
 async fn compare(node: &mut Node, heard: impl Fn(&Question) + Send + Sync + 'static) {
     let dialler = watched(node.mesh.dialler(&node.id), heard);
     node.replicate_over(dialler).await;
-    eventually("compared", 20, async || {
+    eventually("compared", 60, async || {
         let report = node.replication().peers().remove(0);
         report.in_sync_at_ms.is_some()
     })
@@ -99,8 +80,26 @@ async fn compare(node: &mut Node, heard: impl Fn(&Question) + Send + Sync + 'sta
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn differences_are_repaired_for_few_bytes_each() {
+    let mut nodes = equal_pair(5_000, Arc::new(RealEnv::default())).await;
+    for n in 0..200 {
+        nodes[0].put(&format!("k.{:04}", n * 25), "w").await;
+    }
+    nodes[0].engine.force_flush().await.unwrap();
+    let before = nodes[0].port.traffic();
+    compare(&mut nodes[1], |_| {}).await;
+    converge(&[&nodes[0], &nodes[1]], 60).await;
+    let each = (nodes[0].port.traffic() - before) / 200;
+    println!("{each} bytes for each difference");
+    assert!(
+        each <= 400,
+        "{each} bytes for each difference, items included"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_what_the_peer_has_newer_is_asked_for() {
-    let mut nodes = equal_pair(1_000).await;
+    let mut nodes = equal_pair(1_000, Arc::new(RealEnv::default())).await;
     let newer: BTreeSet<Key> = (0..10).map(|n| format!("k.{:04}", n * 90).into()).collect();
     for (n, key) in newer.iter().enumerate() {
         nodes[0].put(key, "newer").await;
@@ -124,7 +123,8 @@ async fn only_what_the_peer_has_newer_is_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_by_the_stream_meanwhile_is_not_fetched() {
-    let mut nodes = equal_pair(100).await;
+    let clock = Arc::new(EventfulPauses::default());
+    let mut nodes = equal_pair(100, clock.clone()).await;
     for n in 0..10 {
         nodes[0].put(&format!("k.{:04}", n * 9), "newer").await;
     }
@@ -132,21 +132,23 @@ async fn what_comes_by_the_stream_meanwhile_is_not_fetched() {
     let keys: Vec<Key> = (0..10).map(|n| format!("k.{:04}", n * 9).into()).collect();
     let records = nodes[0].engine.records_of(&keys).await.unwrap();
     let records: Vec<Stored> = records.into_iter().flatten().collect();
-    let fetched = Arc::new(AtomicBool::new(false));
-    let (heard, engine) = (fetched.clone(), nodes[1].engine.clone());
+    let [compared, fetched] = [false; 2].map(|is| Arc::new(AtomicBool::new(is)));
+    // As a stream does that is a moment late: after the trees were compared, before anything is fetched.
+    let (is_compared, engine) = (compared.clone(), nodes[1].engine.clone());
+    clock.fill_with(move || {
+        let (engine, records) = (engine.clone(), records.clone());
+        is_compared.load(Ordering::SeqCst).then(|| {
+            Box::pin(async move { drop(engine.apply(records, Relay::No).await.unwrap()) }) as _
+        })
+    });
+    let (compares, fetches) = (compared.clone(), fetched.clone());
     compare(&mut nodes[1], move |question| match question {
-        // As a stream does that is a moment late: after the trees were compared, before anything is fetched.
-        Question::Summaries { .. } => {
-            let (engine, records) = (engine.clone(), records.clone());
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                engine.apply(records, Relay::No).await.unwrap();
-            });
-        }
-        Question::Records { .. } => heard.store(true, Ordering::SeqCst),
+        Question::Summaries { .. } => compares.store(true, Ordering::SeqCst),
+        Question::Records { .. } => fetches.store(true, Ordering::SeqCst),
         _ => {}
     })
     .await;
-    converge(&[&nodes[0], &nodes[1]], 5).await;
+    assert!(compared.load(Ordering::SeqCst));
+    converge(&[&nodes[0], &nodes[1]], 60).await;
     assert!(!fetched.load(Ordering::SeqCst));
 }

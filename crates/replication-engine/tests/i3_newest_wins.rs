@@ -19,7 +19,7 @@ async fn i3_a_conflict_converges_to_the_newest_write() {
     for node in &mut nodes {
         node.replicate().await;
     }
-    converge(&[&nodes[0], &nodes[1]], 20).await;
+    converge(&[&nodes[0], &nodes[1]], 60).await;
     for node in &nodes {
         assert_eq!(node.get("k.7").await.as_deref(), Some("newer"));
     }
@@ -34,7 +34,7 @@ async fn i3_an_older_write_that_a_stream_brings_late_loses() {
         node.replicate().await;
     }
     for (node, peer) in [(0, "b"), (1, "a")] {
-        eventually("a cursor", 5, async || {
+        eventually("a cursor", 60, async || {
             nodes[node].cursors.cursor(peer).await.unwrap().is_some()
         })
         .await;
@@ -51,10 +51,10 @@ async fn i3_an_older_write_that_a_stream_brings_late_loses() {
     for node in &mut nodes {
         node.replicate().await;
     }
-    converge(&[&nodes[0], &nodes[1]], 20).await;
+    converge(&[&nodes[0], &nodes[1]], 60).await;
     for node in &nodes {
         let report = &node.replication().peers()[0];
-        eventually("all of the stream", 5, async || {
+        eventually("all of the stream", 60, async || {
             let report = &node.replication().peers()[0];
             report.events_applied + report.events_deduped >= 20
         })
@@ -67,5 +67,5 @@ async fn i3_an_older_write_that_a_stream_brings_late_loses() {
             "the delete is the newest write"
         );
     }
-    converge(&[&nodes[0], &nodes[1]], 1).await;
+    converge(&[&nodes[0], &nodes[1]], 60).await;
 }

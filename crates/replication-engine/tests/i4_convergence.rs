@@ -42,7 +42,7 @@ async fn i4_three_nodes_converge_though_streams_lose_repeat_reorder_and_are_trim
         }
     }
     let nodes: Vec<&Node> = nodes.iter().collect();
-    let all = converge(&nodes, 30).await;
+    let all = converge(&nodes, 60).await;
     assert!(all.len() > 100 && all.values().any(|stored| stored.item().is_none()));
     assert!(spoiled.load(Ordering::SeqCst) > 0);
     let rejected: u64 = nodes
@@ -66,20 +66,19 @@ async fn the_hot_path_alone_brings_writes_within_a_moment() {
         node.config.settings.cold_path.enabled = false;
         node.replicate().await;
     }
-    eventually("connected", 5, async || {
+    eventually("connected", 60, async || {
         nodes
             .iter()
             .all(|n| n.replication().peers()[0].is_connected)
     })
     .await;
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     for n in 0..500 {
         nodes[n % 2].put(&format!("k.{n}"), "v").await;
     }
-    let all = converge(&[&nodes[0], &nodes[1]], 10).await;
+    let all = converge(&[&nodes[0], &nodes[1]], 60).await;
     assert_eq!(all.len(), 500);
     // Counted a moment after they can be read.
-    eventually("counted", 5, async || {
+    eventually("counted", 60, async || {
         let report = &nodes[0].replication().peers()[0];
         (report.events_applied, report.cold_cycles) == (250, 0)
     })
@@ -102,17 +101,16 @@ async fn with_relay_a_chain_converges_by_streams_alone_and_without_loops() {
         node.replicate().await;
         nodes.push(node);
     }
-    eventually("connected", 5, async || {
+    eventually("connected", 60, async || {
         nodes
             .iter()
             .all(|n| n.replication().peers().iter().all(|p| p.is_connected))
     })
     .await;
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     for n in 0..100 {
         nodes[(n % 2) * 2].put(&format!("k.{n}"), "v").await;
     }
-    let all = converge(&nodes.iter().collect::<Vec<_>>(), 10).await;
+    let all = converge(&nodes.iter().collect::<Vec<_>>(), 60).await;
     assert_eq!(all.len(), 100);
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     assert!(nodes.iter().all(|n| n.log.entries_added() <= 100));
@@ -124,25 +122,25 @@ async fn a_new_epoch_and_an_emptied_stream_are_noticed() {
     let cycles = nodes[1].replication().peers()[0].cold_cycles;
     nodes[0].log.new_epoch().await;
     nodes[0].put("k.1", "v").await;
-    eventually("compared", 10, async || {
+    eventually("compared", 60, async || {
         nodes[1].replication().peers()[0].cold_cycles > cycles
     })
     .await;
-    converge(&[&nodes[0], &nodes[1]], 10).await;
+    converge(&[&nodes[0], &nodes[1]], 60).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_goes_away_and_comes_back_is_followed_again() {
     let nodes = following("k.0").await;
     nodes[0].port.set_up(false);
-    eventually("seen down", 10, async || {
+    eventually("seen down", 60, async || {
         !nodes[1].replication().peers()[0].is_connected
     })
     .await;
     assert!(!nodes[1].replication().health_check().is_healthy());
     nodes[0].put("k.1", "v").await;
     nodes[0].port.set_up(true);
-    converge(&[&nodes[0], &nodes[1]], 20).await;
+    converge(&[&nodes[0], &nodes[1]], 60).await;
     let report = &nodes[1].replication().peers()[0];
     assert!(report.is_connected && report.last_error.is_some());
 }
@@ -153,13 +151,13 @@ async fn a_published_root_that_went_back_is_put_right_without_a_write() {
     let node = Node::start(&mesh, "a", &[], 100).await;
     node.put("k", "v").await;
     let root = async || node.engine.merkle_root().unwrap().to_string();
-    eventually("published", 10, async || {
+    eventually("published", 60, async || {
         node.log.root() == Some(root().await)
     })
     .await;
     // As a server does that is restarted from an old state.
     node.log.publish_root("of another time").await.unwrap();
-    eventually("published again", 20, async || {
+    eventually("published again", 60, async || {
         node.log.root() == Some(root().await)
     })
     .await;

@@ -31,7 +31,7 @@ async fn i5_absence_is_not_a_delete_an_empty_peer_is_filled_and_harms_nobody() {
         full.put(&format!("live.full.{n}"), "v").await;
         empty.put(&format!("live.empty.{n}"), "v").await;
     }
-    let all = converge(&[&full, &empty], 30).await;
+    let all = converge(&[&full, &empty], 60).await;
     assert_eq!(all.len(), 10_200);
     for (key, stored) in before {
         assert_eq!(all[&key].leaf(), stored.leaf());
@@ -70,13 +70,13 @@ async fn i5_neither_a_comparison_nor_a_fill_takes_away_what_the_peer_lacks() {
     }
     small.replicate().await;
     full.replicate().await;
-    eventually("compared", 20, async || {
+    eventually("compared", 60, async || {
         full.replication().peers()[0].items_repaired >= 50
     })
     .await;
     assert_eq!((alive(&full).await, full.all().await.len()), (3_050, 3_050));
     half.replicate().await;
-    eventually("filled", 20, async || {
+    eventually("filled", 60, async || {
         half.replication().peers()[0].items_repaired >= 3_050
     })
     .await;
@@ -96,7 +96,7 @@ async fn i5_a_peer_that_claims_to_have_nothing_or_everything_takes_nothing_away(
     for n in 0..100 {
         node.put(&format!("k.{n}"), "v").await;
     }
-    eventually("compared", 15, async || {
+    eventually("compared", 60, async || {
         node.replication().peers()[0].cold_cycles > 2
     })
     .await;

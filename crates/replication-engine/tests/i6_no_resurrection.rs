@@ -22,14 +22,14 @@ async fn i6_what_was_deleted_while_a_peer_was_away_stays_deleted() {
     for n in 0..200 {
         nodes[0].put(&format!("k.{n}"), "v").await;
     }
-    converge(&[&nodes[0], &nodes[1]], 20).await;
+    converge(&[&nodes[0], &nodes[1]], 60).await;
     nodes[1].replication().shutdown().await;
     for n in 0..100 {
         assert!(nodes[0].engine.delete(&format!("k.{n}")).await.unwrap());
     }
     nodes[1].put("k.150", "by b").await;
     nodes[1].replicate().await;
-    let all = converge(&[&nodes[0], &nodes[1]], 20).await;
+    let all = converge(&[&nodes[0], &nodes[1]], 60).await;
     assert_eq!(
         all.values()
             .filter(|stored| stored.item().is_none())
@@ -82,6 +82,6 @@ async fn i6_a_fill_takes_tombstones_by_itself() {
         other => honest(&[alive.clone(), gone.clone()], 9, other),
     });
     let node = node_with(liar).await;
-    eventually("both", 10, async || node.all().await.len() == 2).await;
+    eventually("both", 60, async || node.all().await.len() == 2).await;
     assert!(node.all().await["k.2"].item().is_none());
 }

@@ -4,10 +4,10 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use common::eventually;
-use common::liar::{Liar, honest, item, node_that_has, stamp_ahead};
+use common::liar::{Liar, honest, item, node_that_has, node_with, stamp_ahead};
 use replication_engine::repair::cycle::Outcome;
 use replication_engine::repair::question::{Answer, encode_record};
 
@@ -45,13 +45,13 @@ async fn what_is_refused_or_from_the_future_is_a_difference() {
             is_truncated,
         }))
     };
-    eventually("two refused", 10, async || report().last_cold == differs(2)).await;
+    eventually("two refused", 60, async || report().last_cold == differs(2)).await;
     assert!(node.get("k.good").await.is_some());
     assert_eq!(report().in_sync_at_ms, None);
     let shown = report().last_cold.unwrap().unwrap().to_string();
     assert_eq!(shown, "differs: 2 refused, 0 taken");
     is_damaged.store(false, Ordering::SeqCst);
-    eventually("one refused", 10, async || report().last_cold == differs(1)).await;
+    eventually("one refused", 60, async || report().last_cold == differs(1)).await;
     assert_eq!(report().in_sync_at_ms, None);
 }
 
@@ -60,9 +60,32 @@ async fn what_the_peer_lacks_is_none() {
     let all = [item("k", b"v".to_vec(), stamp_ahead(0))];
     let liar = Liar::new(move |question| honest(&all, 9, question));
     let node = node_that_has(&[("mine", "v")], liar).await;
-    eventually("in sync", 10, async || {
+    eventually("in sync", 60, async || {
         node.replication().peers()[0].in_sync_at_ms.is_some()
     })
     .await;
     assert!(node.get("k").await.is_some());
+}
+
+/// What a peer publishes may be older than what is known to be missing: the node took an old root that was its own for the
+/// answer, and did not look again for a whole interval.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comparison_that_is_called_for_does_not_believe_an_old_root_that_the_peer_has_published()
+{
+    let all = ["k.1", "k.2"].map(|key| item(key, b"v".to_vec(), stamp_ahead(0)));
+    let held = Arc::new(AtomicUsize::new(1));
+    let (before, holds) = (all[..1].to_vec(), held.clone());
+    let liar = Liar::new(move |question| honest(&all[..holds.load(Ordering::SeqCst)], 9, question));
+    let node = node_with(liar.with_root_of(&before)).await;
+    let report = || node.replication().peers().remove(0);
+    eventually("in sync with what is published", 60, async || {
+        node.get("k.1").await.is_some() && report().last_cold == Some(Ok(Outcome::InSync))
+    })
+    .await;
+    held.store(2, Ordering::SeqCst);
+    node.replication().run_cold_path(None).unwrap();
+    eventually("what is missing", 60, async || {
+        node.get("k.2").await.is_some()
+    })
+    .await;
 }

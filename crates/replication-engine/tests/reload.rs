@@ -36,11 +36,11 @@ async fn put(node: &Node, keys: std::ops::Range<u32>) {
 }
 
 async fn published(log: &MemoryLog, entries: u64) {
-    eventually("published", 5, async || log.entries_added() == entries).await;
+    eventually("published", 60, async || log.entries_added() == entries).await;
 }
 
 async fn connected(node: &Node, url: &str) {
-    eventually("connected", 10, async || {
+    eventually("connected", 60, async || {
         let peers = node.replication().peers();
         peers.len() == 1 && peers[0].url == url && peers[0].is_connected
     })
@@ -58,9 +58,9 @@ async fn a_peer_that_is_added_is_followed_and_compared_with() {
     assert!(b.replication().peers().is_empty());
     let peer = PeerConfig::for_testing("a", url("a"));
     b.reload(|config| config.peers.push(peer));
-    converge(&[&a, &b], 10).await;
+    converge(&[&a, &b], 60).await;
     put(&a, 50..60).await;
-    eventually("the stream", 10, async || b.get("k.59").await.is_some()).await;
+    eventually("the stream", 60, async || b.get("k.59").await.is_some()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,12 +78,12 @@ async fn a_peer_that_is_removed_is_left_alone() {
     }))
     .await;
     put(&gone, 0..10).await;
-    converge(&[&gone, &b], 10).await;
+    converge(&[&gone, &b], 60).await;
     let connected = || gauges.value("replication_peer_connected", "gone");
-    eventually("shown", 5, async || connected() == Some(1.0)).await;
+    eventually("shown", 60, async || connected() == Some(1.0)).await;
     let keeps = b.cursors.clone();
     b.reload(|config| config.peers.clear());
-    eventually("not shown", 5, async || connected() == Some(0.0)).await;
+    eventually("not shown", 60, async || connected() == Some(0.0)).await;
     assert!(b.replication().peers().is_empty());
     assert!(b.replication().rejected("gone").is_err());
     assert!(b.replication().health_check().is_healthy());
@@ -102,7 +102,7 @@ async fn a_peer_that_is_removed_is_left_alone() {
             .peers
             .push(PeerConfig::for_testing("gone", url("gone")))
     });
-    converge(&[&gone, &b], 10).await;
+    converge(&[&gone, &b], 60).await;
     assert_eq!(connected(), Some(1.0));
 }
 
@@ -112,9 +112,9 @@ async fn a_peer_that_is_reached_another_way_is_followed_from_where_it_was() {
     b.replicate().await;
     connected(&b, &url("a")).await;
     put(&a, 0..10).await;
-    converge(&[&a, &b], 10).await;
+    converge(&[&a, &b], 60).await;
     b.reload(|config| config.peers[0].redis_url = url("nowhere").into());
-    eventually("moved", 5, async || {
+    eventually("moved", 60, async || {
         b.replication().peers()[0].url == url("nowhere")
     })
     .await;
@@ -123,8 +123,8 @@ async fn a_peer_that_is_reached_another_way_is_followed_from_where_it_was() {
     mesh.add(&url("a.elsewhere"), a.port.clone());
     b.reload(|config| config.peers[0].redis_url = url("a.elsewhere").into());
     // The cold path is off: only the kept cursor can bring them.
-    converge(&[&a, &b], 10).await;
-    eventually("counted", 5, async || {
+    converge(&[&a, &b], 60).await;
+    eventually("counted", 60, async || {
         b.replication().peers()[0].events_applied == 20
     })
     .await;
@@ -144,22 +144,22 @@ async fn a_peer_with_another_stream_is_followed_from_its_end() {
     b.replicate().await;
     connected(&b, &url("a")).await;
     put(&a, 0..10).await;
-    converge(&[&a, &b], 10).await;
+    converge(&[&a, &b], 60).await;
     let other = second_stream(&mesh).await;
     b.reload(|config| config.peers[0].redis_url = url("a2").into());
     connected(&b, &url("a2")).await;
-    eventually("its end", 5, async || {
+    eventually("its end", 60, async || {
         b.replication().peers()[0].cursor == other.log.last_id()
     })
     .await;
     put(&other, 120..125).await;
-    eventually("what comes after", 10, async || {
+    eventually("what comes after", 60, async || {
         b.get("k.124").await.is_some()
     })
     .await;
     // What was before is the affair of the cold path, which is off here.
     assert_eq!(b.all().await.len(), 10 + 5);
-    eventually("its cursor", 5, async || {
+    eventually("its cursor", 60, async || {
         let cursor = b.cursors.cursor("a").await.unwrap().unwrap();
         cursor.epochs == [(other.log.epoch(), 25)]
     })
@@ -204,14 +204,14 @@ async fn i11_a_peer_that_moves_is_not_followed_before_its_last_batch_is_settled(
     });
     b.replicate_with(mesh.dialler("b"), cursors.clone()).await;
     connected(&b, &url("a")).await;
-    eventually("a cursor", 5, async || {
+    eventually("a cursor", 60, async || {
         cursors.cursor("a").await.unwrap().is_some()
     })
     .await;
     cursors.may_save.forget_permits(1);
     let saved = cursors.saving.load(Ordering::SeqCst);
     put(&a, 0..10).await;
-    eventually("a batch in flight", 5, async || {
+    eventually("a batch in flight", 60, async || {
         cursors.saving.load(Ordering::SeqCst) > saved
     })
     .await;
@@ -219,7 +219,7 @@ async fn i11_a_peer_that_moves_is_not_followed_before_its_last_batch_is_settled(
     // Twice at once, so that one of them never begins.
     b.reload(|config| config.peers[0].priority = 7);
     b.reload(|config| config.peers[0].redis_url = url("a2").into());
-    eventually("moved", 5, async || {
+    eventually("moved", 60, async || {
         b.replication().peers()[0].url == url("a2")
     })
     .await;
@@ -227,7 +227,7 @@ async fn i11_a_peer_that_moves_is_not_followed_before_its_last_batch_is_settled(
     assert!(!b.replication().peers()[0].is_connected);
     cursors.may_save.add_permits(1);
     connected(&b, &url("a2")).await;
-    eventually("the new stream's cursor", 5, async || {
+    eventually("the new stream's cursor", 60, async || {
         let cursor = cursors.cursor("a").await.unwrap().unwrap();
         cursor.at == other.log.last_id() && cursor.stream.contains("a2")
     })
@@ -264,7 +264,7 @@ async fn settings_that_cannot_work_change_nothing() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     connected(&b, &url("a")).await;
     put(&a, 0..10).await;
-    converge(&[&a, &b], 10).await;
+    converge(&[&a, &b], 60).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -274,12 +274,12 @@ async fn a_door_that_moves_is_found_by_its_new_url() {
     a.replicate().await;
     b.replicate().await;
     put(&a, 0..10).await;
-    converge(&[&a, &b], 10).await;
+    converge(&[&a, &b], 60).await;
     // A node that starts again behind another door, with a new stream.
     a.port.set_up(false);
     let mut other = second_stream(&mesh).await;
     mesh.add(&url("a.new"), other.port.clone());
     other.replicate().await;
     b.reload(|config| config.peers[0].redis_url = url("a.new").into());
-    eventually("compared", 10, async || b.all().await.len() == 30).await;
+    eventually("compared", 60, async || b.all().await.len() == 30).await;
 }

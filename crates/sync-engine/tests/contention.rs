@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// Far more than a machine under load needs, and far less than any patience of the engine.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(20);
 
 fn in_memory() -> SyncEngineConfig {
     SyncEngineConfig {

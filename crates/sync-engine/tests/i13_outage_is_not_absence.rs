@@ -82,7 +82,7 @@ async fn bed() -> Bed {
             .await
             .unwrap();
     }
-    flushed(&engine).await;
+    flush_the_archive(&engine).await;
     for n in 0..8 {
         engine.delete(&format!("deleted.{n}")).await.unwrap();
         let only = SubmitOptions::cache(CacheTtl::Hour);

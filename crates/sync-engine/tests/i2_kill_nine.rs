@@ -99,9 +99,7 @@ fn kill_one(dir: &Path, first: u64, life: Duration, heard: &mut Heard) {
         }
         told
     });
-    acked
-        .recv_timeout(Duration::from_secs(20))
-        .expect("the process writes");
+    acked.recv_timeout(PATIENCE).expect("the process writes");
     std::thread::sleep(life);
     child.kill().unwrap();
     child.wait().unwrap();

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use common::slow_archive::SlowArchive;
 use common::*;
+use sync_engine::filter::FilterTrust;
 use sync_engine::l3::ArchiveStore;
 use sync_engine::l3::memory::MemoryArchive;
 use sync_engine::{Relay, Stored, SyncEngineConfig};
@@ -169,14 +170,20 @@ async fn i3_a_started_engine_yields_to_what_the_archive_knows_better() {
 #[tokio::test(flavor = "multi_thread")]
 async fn i3_an_apply_that_is_given_up_leaves_memory_and_archive_agreed() {
     let dir = tempfile::tempdir().unwrap();
-    let engine = started_on(config_without_wal(dir.path()), SlowArchive::new(15, 40)).await;
+    let archive = SlowArchive::new(0, 0);
+    let engine = started_on(config_without_wal(dir.path()), archive.clone()).await;
     let ours = engine.submit(item("k", "ours")).await.unwrap();
     flushed(&engine).await;
     let theirs = stamped(item("k", "theirs"), stamp(ours.time.ms() + 1, 0, "peer"));
-    let apply = engine.apply(vec![theirs], Relay::No);
-    tokio::time::timeout(Duration::from_millis(30), apply)
-        .await
-        .unwrap_err();
+    archive.after_commit.set();
+    let apply = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.apply(vec![theirs], Relay::No).await }
+    });
+    archive.after_commit.holds().await;
+    apply.abort();
+    assert!(apply.await.unwrap_err().is_cancelled());
+    archive.after_commit.release();
     eventually("the newer one is read", async || {
         text(&engine, "k").await.as_deref() == Some("theirs")
     })
@@ -198,7 +205,7 @@ async fn lose_a_write_to_redis(fault: Fault, crash: Option<bool>) {
     for n in 0..10 {
         engine.submit(item(&format!("l.{n}"), "old")).await.unwrap();
     }
-    flushed(&engine).await;
+    flush_the_archive(&engine).await;
     proxy.set(fault).unwrap();
     for n in 0..10 {
         engine.submit(item(&format!("l.{n}"), "new")).await.unwrap();
@@ -272,26 +279,30 @@ async fn i3_a_cache_that_missed_writes_is_not_believed_after_a_restart() {
 async fn i3_a_cache_only_write_beats_an_older_one_that_is_being_stored() {
     use sync_engine::{CacheTtl, SubmitOptions};
     let (dir, redis) = (tempfile::tempdir().unwrap(), RedisServer::start().unwrap());
-    let slow = SlowArchive::new(60, 0);
+    let slow = SlowArchive::new(0, 0);
     let config = with_redis(config_without_wal(dir.path()), &redis);
     let engine = started_on(config, slow.clone()).await;
-    // So that the filter is proven, and knows nothing of the key.
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    // It knows nothing of the key.
+    eventually("the filter is proven", async || {
+        engine.l3_filter_stats().unwrap().trust == FilterTrust::Proven
+    })
+    .await;
     // Holds the turn to commit while "k" waits for it.
+    slow.before_commit.set();
     engine.submit(item("other", "x")).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(25)).await;
+    slow.before_commit.holds().await;
     engine.submit(item("k", "stored")).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(25)).await;
-    let brief = SubmitOptions::cache(CacheTtl::custom_secs(1));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let brief = SubmitOptions::cache(CacheTtl::custom_secs(3));
     engine.submit_with(item("k", "brief"), brief).await.unwrap();
     assert_eq!(text(&engine, "k").await.as_deref(), Some("brief"));
+    slow.before_commit.release();
     flushed(&engine).await;
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
-    assert_eq!(
-        text(&engine, "k").await,
-        None,
-        "its time is over, and what was before it is gone"
-    );
+    // And what was before it is gone.
+    eventually("its time is over", async || {
+        text(&engine, "k").await.is_none()
+    })
+    .await;
     let row = slow.inner.get_many(&["k".into()]).await.unwrap();
     assert!(
         row[0].as_ref().is_none_or(|row| row.item().is_none()),

@@ -115,7 +115,7 @@ async fn i8_writers_of_a_hot_key_do_not_wait_for_the_stream_however_long_it_take
             written.unwrap_or_else(|error| panic!("{mood:?}, write {n}: {error}"));
             let took = begun.elapsed();
             assert!(
-                took < Duration::from_secs(2),
+                took < Duration::from_secs(4),
                 "{mood:?}, write {n}: {took:?}"
             );
             assert!(engine.should_accept_writes(), "{mood:?}, write {n}");
@@ -147,7 +147,7 @@ async fn i8_writers_of_a_hot_key_do_not_wait_for_the_stream_until_the_next_flush
         let written = engine.submit(item("hot", &n.to_string())).await;
         written.unwrap_or_else(|error| panic!("write {n}: {error}"));
     }
-    assert!(begun.elapsed() < Duration::from_secs(2));
+    assert!(begun.elapsed() < PATIENCE);
     stream.set(Mood::Up);
     engine.shutdown().await;
 }
@@ -174,7 +174,7 @@ async fn i8_a_writer_that_waits_for_room_in_the_log_is_let_in_by_a_publication()
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(!waiting.is_finished(), "the log is full");
     stream.set(Mood::Up);
-    let waited = tokio::time::timeout(Duration::from_secs(2), waiting).await;
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
     waited.expect("woken").unwrap().expect("let in");
     assert_eq!(stream.epochs.load(Ordering::SeqCst), 0, "nothing was lost");
     engine.shutdown().await;

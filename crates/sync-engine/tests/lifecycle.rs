@@ -89,7 +89,10 @@ async fn many_writers_live_through_the_death_of_redis() {
         writer.await.unwrap();
     }
     assert_eq!(engine.count_prefix("m.").await.unwrap(), 1_200);
-    assert!(engine.health_check().await.cache.is_down());
+    eventually("the outage is known", async || {
+        engine.health_check().await.cache.is_down()
+    })
+    .await;
     redis.restart().unwrap();
     eventually("it recovers", async || {
         let health = engine.health_check().await;

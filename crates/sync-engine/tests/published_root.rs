@@ -9,7 +9,12 @@ use testbed::RedisServer;
 
 async fn root_in(redis: &RedisServer) -> Option<String> {
     let client = redis::Client::open(redis.url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    // Without the limit of half a second that is the default.
+    let patient = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None);
+    let connection = client.get_multiplexed_async_connection_with_config(&patient);
+    let mut connection = connection.await.unwrap();
     let mut get = redis::cmd("GET");
     get.arg("__local__:merkle:root");
     get.query_async(&mut connection).await.unwrap()

@@ -65,10 +65,10 @@ fn what_was_committed_survives_a_kill() {
 #[test]
 fn a_paused_server_answers_once_resumed_open_connections_included() {
     let db = Postgres::start().unwrap();
-    let mut open = psql(&db.url(), "SELECT pg_sleep(0.3), 7").spawn().unwrap();
+    let mut open = psql(&db.url(), "SELECT pg_sleep(2), 7").spawn().unwrap();
     sleep(Duration::from_millis(150));
     db.pause().unwrap();
-    sleep(Duration::from_millis(600));
+    sleep(Duration::from_millis(2_500));
     assert!(open.try_wait().unwrap().is_none(), "nothing answers");
     db.resume().unwrap();
     let output = open.wait_with_output().unwrap();

@@ -10,8 +10,8 @@ use std::{
 
 use testbed::{Fault, FaultyProxy, RedisServer};
 
-const SHORT: Duration = Duration::from_millis(150);
-const LONG: Duration = Duration::from_secs(5);
+const SHORT: Duration = Duration::from_millis(500);
+const LONG: Duration = Duration::from_secs(60);
 
 /// Sends back what it gets. Its thread ends with the test process.
 fn echo_server() -> SocketAddr {
@@ -63,6 +63,16 @@ fn is_silent(stream: &mut TcpStream) {
     stream.set_read_timeout(Some(LONG)).unwrap();
 }
 
+/// Bytes are counted a moment after they have come.
+fn counted(proxy: &FaultyProxy, to_server: u64, to_client: u64) {
+    let since = Instant::now();
+    let counts = || (proxy.bytes_to_server(), proxy.bytes_to_client());
+    while counts() != (to_server, to_client) {
+        assert!(since.elapsed() < LONG, "{:?}", counts());
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 fn is_closed(stream: &mut TcpStream) {
     match stream.read(&mut [0; 1]) {
         Ok(length) => assert_eq!(length, 0),
@@ -75,7 +85,7 @@ fn bytes_pass_and_are_counted() {
     let proxy = proxy();
     let mut stream = connect(&proxy);
     echoes(&mut stream, "hello");
-    assert_eq!((proxy.bytes_to_server(), proxy.bytes_to_client()), (5, 5));
+    counted(&proxy, 5, 5);
 
     let big: Vec<u8> = (0..4 << 20).map(|n: u32| n as u8).collect();
     let mut writer = stream.try_clone().unwrap();
@@ -88,7 +98,8 @@ fn bytes_pass_and_are_counted() {
     stream.read_to_end(&mut back).unwrap(); // the end of a stream passes too
     writing.join().unwrap();
     assert!(back == big);
-    assert_eq!(proxy.bytes_to_client(), 5 + big.len() as u64);
+    let all = 5 + big.len() as u64;
+    counted(&proxy, all, all);
 }
 
 #[test]
@@ -116,7 +127,7 @@ fn a_stall_holds_bytes_and_loses_none() {
     new.write_all(b"too").unwrap();
     is_silent(&mut old);
     is_silent(&mut new);
-    assert_eq!(proxy.bytes_to_server(), 1);
+    counted(&proxy, 1, 1);
     proxy.set(Fault::Pass).unwrap();
     receives(&mut old, "held");
     receives(&mut new, "too");
@@ -126,7 +137,7 @@ fn a_stall_holds_bytes_and_loses_none() {
 fn a_delay_counts_each_way_and_does_not_add_up() {
     let proxy = proxy();
     let mut stream = connect(&proxy);
-    let delay = Duration::from_millis(100);
+    let delay = Duration::from_secs(1);
     proxy.set(Fault::Delay(delay)).unwrap();
     let since = Instant::now();
     for n in 0..5 {
@@ -153,7 +164,7 @@ fn drop_to_server_loses_requests_and_then_the_connection() {
     proxy.set(Fault::DropToServer).unwrap();
     lossy.write_all(b"lost").unwrap();
     is_silent(&mut lossy);
-    assert_eq!(proxy.bytes_to_server(), 2);
+    counted(&proxy, 2, 2);
     proxy.set(Fault::Pass).unwrap();
     is_closed(&mut lossy);
     echoes(&mut lucky, "lost nothing");
@@ -167,8 +178,9 @@ fn drop_to_client_loses_answers_to_requests_that_arrived() {
     let mut stream = connect(&proxy);
     proxy.set(Fault::DropToClient).unwrap();
     stream.write_all(b"SET a 1\r\n").unwrap();
+    counted(&proxy, 9, 0);
     is_silent(&mut stream);
-    assert_eq!((proxy.bytes_to_server(), proxy.bytes_to_client()), (9, 0));
+    counted(&proxy, 9, 0);
     proxy.set(Fault::Pass).unwrap();
     is_closed(&mut stream);
     let mut stream = connect(&proxy);

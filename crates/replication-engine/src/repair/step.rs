@@ -13,7 +13,7 @@ use crate::limits::{BOOTSTRAP_LEAVES_MIN, MOVING_CYCLES_MAX};
 pub struct Roots {
     /// Ours.
     pub ours: String,
-    /// The one that the peer has published; `None`: none yet.
+    /// The peer's: published, or asked for; `None`: none is published yet.
     pub theirs: Option<String>,
 }
 

@@ -1,10 +1,12 @@
-//! Clocks that are wrong, and time that goes by at once.
+//! Clocks that are wrong, time that goes by at once, and pauses in which something happens.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use replication_engine::limits::CONFIRM_PAUSE;
 use sync_engine::env::{Env, RealEnv, Task};
 
 /// The clock of a node that is ahead or behind.
@@ -23,7 +25,7 @@ impl WrongClock {
         }
     }
 
-    /// Lets time go by, as far as it is measured and not slept.
+    /// Lets time go by, as far as it is read and not slept.
     pub fn skip(&self, time: Duration) {
         let ms = time.as_millis() as u64;
         self.skipped_ms.fetch_add(ms, Ordering::SeqCst);
@@ -32,7 +34,8 @@ impl WrongClock {
 
 impl Env for WrongClock {
     fn now_ms(&self) -> i64 {
-        self.inner.now_ms() + self.ahead_ms
+        let skipped = self.skipped_ms.load(Ordering::SeqCst) as i64;
+        self.inner.now_ms() + self.ahead_ms + skipped
     }
     fn monotonic(&self) -> Duration {
         let skipped = self.skipped_ms.load(Ordering::SeqCst);
@@ -40,6 +43,60 @@ impl Env for WrongClock {
     }
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
         self.inner.sleep(duration)
+    }
+    fn spawn(&self, name: &'static str, task: Task) {
+        self.inner.spawn(name, task);
+    }
+    fn spawn_thread(
+        &self,
+        name: &'static str,
+        work: Box<dyn FnOnce() + Send + 'static>,
+    ) -> std::io::Result<()> {
+        self.inner.spawn_thread(name, work)
+    }
+    fn random(&self) -> u64 {
+        self.inner.random()
+    }
+}
+
+type Event = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Events = Box<dyn Fn() -> Option<Event> + Send>;
+
+/// The clock of a node to which something happens in the pauses before it confirms a difference.
+#[derive(Default)]
+pub struct EventfulPauses {
+    inner: RealEnv,
+    event: Mutex<Option<Events>>,
+}
+
+impl EventfulPauses {
+    /// From now on, asked at the begin of each such pause, which does not end before the event.
+    pub fn fill_with(&self, event: impl Fn() -> Option<Event> + Send + 'static) {
+        *self.event.lock() = Some(Box::new(event));
+    }
+}
+
+impl Env for EventfulPauses {
+    fn now_ms(&self) -> i64 {
+        self.inner.now_ms()
+    }
+    fn monotonic(&self) -> Duration {
+        self.inner.monotonic()
+    }
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
+        let slept = self.inner.sleep(duration);
+        let is_pause = (CONFIRM_PAUSE..CONFIRM_PAUSE.mul_f64(1.5)).contains(&duration);
+        let event = match is_pause {
+            true => self.event.lock().as_ref().and_then(|event| event()),
+            false => None,
+        };
+        match event {
+            Some(event) => Box::pin(async {
+                event.await;
+                slept.await;
+            }),
+            None => slept,
+        }
     }
     fn spawn(&self, name: &'static str, task: Task) {
         self.inner.spawn(name, task);

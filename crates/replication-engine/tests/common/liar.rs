@@ -13,7 +13,7 @@ use replication_engine::{ConfigError, PeerConfig};
 use sync_engine::cdc::codec::{Limits, decode, encode};
 use sync_engine::cdc::event::Epoch;
 use sync_engine::cdc::stream_id::StreamId;
-use sync_engine::env::{Env, RealEnv};
+use sync_engine::env::{Env, RealEnv, SharedEnv};
 use sync_engine::item::Stored;
 use sync_engine::merkle::codec::encode_summary;
 use sync_engine::merkle::node::Aggregate;
@@ -22,26 +22,40 @@ use sync_engine::{HlcTime, Origin, Stamp, SyncItem};
 
 use super::Node;
 
-/// Has the entries of its stream, and answers as it likes.
+/// Has the entries of its stream, a root that it has published, and answers as it likes.
 pub struct Liar {
     entries: Vec<Entry>,
+    published: String,
     answer: Box<dyn Fn(Question) -> Bytes + Send + Sync>,
+    is_silent: Box<dyn Fn(&Question) -> bool + Send + Sync>,
 }
 
 impl Liar {
     pub fn new(answer: impl Fn(Question) -> Answer + Send + Sync + 'static) -> Self {
-        Self {
-            entries: Vec::new(),
-            answer: Box::new(move |question| encode_answer(&answer(question))),
-        }
+        Self::answering(move |question| encode_answer(&answer(question)))
     }
 
     /// Answers everything with these bytes.
     pub fn that_says(bytes: &'static [u8]) -> Self {
+        Self::answering(move |_| Bytes::from_static(bytes))
+    }
+
+    fn answering(answer: impl Fn(Question) -> Bytes + Send + Sync + 'static) -> Self {
         Self {
             entries: Vec::new(),
-            answer: Box::new(move |_| Bytes::from_static(bytes)),
+            published: "of another set".into(),
+            answer: Box::new(answer),
+            is_silent: Box::new(|_| false),
         }
+    }
+
+    /// Lets these questions wait for ever.
+    pub fn silent_when(
+        self,
+        is_silent: impl Fn(&Question) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let is_silent = Box::new(is_silent);
+        Self { is_silent, ..self }
     }
 
     /// Answers nothing.
@@ -51,6 +65,12 @@ impl Liar {
 
     pub fn with_entries(self, entries: Vec<Entry>) -> Self {
         Self { entries, ..self }
+    }
+
+    /// The root that it has published is that of these, whatever it answers.
+    pub fn with_root_of(self, all: &[Stored]) -> Self {
+        let published = aggregate(all).hash().to_string();
+        Self { published, ..self }
     }
 
     pub fn dialler(self) -> Arc<dyn Dialler> {
@@ -79,13 +99,17 @@ impl Remote for Liar {
     }
 
     async fn root(&self) -> Result<Option<String>, RemoteError> {
-        Ok(Some("of another set".into()))
+        Ok(Some(self.published.clone()))
     }
 
     async fn ask(&self, question: Bytes) -> Result<Bytes, RemoteError> {
         // So that a caller that asks for ever can be stopped.
         tokio::task::yield_now().await;
-        Ok((self.answer)(decode_question(&question).unwrap()))
+        let question = decode_question(&question).unwrap();
+        if (self.is_silent)(&question) {
+            std::future::pending::<()>().await;
+        }
+        Ok((self.answer)(question))
     }
 
     async fn ping(&self) -> Result<(), RemoteError> {
@@ -122,16 +146,18 @@ pub fn item(key: &str, content: Vec<u8>, stamp: Stamp) -> Stored {
     decode(&fields, limits).unwrap().stored
 }
 
+fn aggregate(all: &[Stored]) -> Aggregate {
+    let mut aggregate = Aggregate::default();
+    for stored in all {
+        aggregate.insert(&stored.leaf().digest(stored.key().as_bytes()));
+    }
+    aggregate
+}
+
 /// What a node that holds these, in key order, answers; its pages have so many records.
 pub fn honest(all: &[Stored], page: usize, question: Question) -> Answer {
     match question {
-        Question::Root => {
-            let mut aggregate = Aggregate::default();
-            for stored in all {
-                aggregate.insert(&stored.leaf().digest(stored.key().as_bytes()));
-            }
-            Answer::Root(aggregate)
-        }
+        Question::Root => Answer::Root(aggregate(all)),
         Question::Summaries { prefixes, detail } => {
             let summary = |prefix: &Vec<u8>| {
                 let under = all
@@ -181,8 +207,12 @@ pub async fn node_with(liar: Liar) -> Node {
 }
 
 pub async fn node_that_has(items: &[(&str, &str)], liar: Liar) -> Node {
+    node_in(Arc::new(RealEnv::default()), items, liar).await
+}
+
+pub async fn node_in(env: SharedEnv, items: &[(&str, &str)], liar: Liar) -> Node {
     let mesh = MemoryMesh::default();
-    let mut node = Node::start(&mesh, "a", &["liar"], 100).await;
+    let mut node = Node::start_with(&mesh, "a", &["liar"], 100, env).await;
     for (key, value) in items {
         node.put(key, value).await;
     }

@@ -191,7 +191,8 @@ pub async fn following(key: &str) -> Vec<Node> {
         node.replicate().await;
     }
     nodes[0].put(key, "v").await;
-    converge(&[&nodes[0], &nodes[1]], 30).await;
+    converge(&[&nodes[0], &nodes[1]], 60).await;
+    at_rest(&nodes[1]).await;
     nodes
 }
 
@@ -205,6 +206,17 @@ pub async fn eventually(what: &str, seconds: u64, mut done: impl AsyncFnMut() ->
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Waits until the comparisons that the start of a node calls for are over, where none is due for long.
+pub async fn at_rest(node: &Node) {
+    let mut cycles = 0;
+    eventually("no comparison for a second", 60, async || {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let before = std::mem::replace(&mut cycles, node.replication().peers()[0].cold_cycles);
+        cycles > 0 && cycles == before
+    })
+    .await;
 }
 
 /// Waits until all nodes hold the same, then checks that it is the same down to the content.

@@ -6,8 +6,8 @@ use testbed::{Answer, FakeRedis, RedisServer};
 const SECRET: &str = "hunter2%40x";
 
 pub(crate) const TIMEOUTS: RedisTimeouts = RedisTimeouts {
-    connect: Duration::from_millis(1000),
-    response: Duration::from_millis(1000),
+    connect: Duration::from_secs(3),
+    response: Duration::from_secs(3),
 };
 
 fn ping() -> Pipeline {
@@ -104,8 +104,9 @@ async fn a_server_that_hangs_is_an_error_within_the_time_out() {
     let pings = (0..10).map(|_| async { link.send(&ping()).await.is_err() });
     let failed = futures_util::future::join_all(pings).await;
     assert!(failed.iter().all(|failed| *failed));
+    // Thirty seconds and more, that would be.
     assert!(
-        begun.elapsed() < Duration::from_secs(4),
+        begun.elapsed() < Duration::from_secs(12),
         "{:?}",
         begun.elapsed()
     );
@@ -143,7 +144,7 @@ async fn i8_i12_an_endless_reply_is_given_up_at_the_bound() {
         let mut sent = 0;
         while sent != server.bytes_sent() {
             assert!(
-                begun.elapsed() < Duration::from_secs(5),
+                begun.elapsed() < Duration::from_secs(60),
                 "somebody takes it"
             );
             sent = server.bytes_sent();
@@ -239,7 +240,7 @@ async fn a_link_that_is_dropped_closes_its_connection_and_sends_no_more() {
     server.resume().unwrap();
     let begun = Instant::now();
     while clients().await != before {
-        assert!(begun.elapsed() < Duration::from_secs(5), "it stays open");
+        assert!(begun.elapsed() < Duration::from_secs(60), "it stays open");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(ask(&["EXISTS", "k"]).await, Value::Int(0));

@@ -1,13 +1,13 @@
 //! A cache in memory whose verbs fail and dawdle on command.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use sync_engine::l2::{CacheError, CacheStore, CacheWrite, Generation, Lookup};
 use sync_engine::{Key, Stored};
+use tokio::sync::watch;
 
 /// Keeps the contract of a cache, without lifetimes.
 #[derive(Default)]
@@ -15,7 +15,8 @@ pub struct FlakyCache {
     records: Mutex<HashMap<Key, (Stored, Generation)>>,
     pub fail_puts: AtomicBool,
     pub fail_removes: AtomicBool,
-    pub put_delay_ms: AtomicU64,
+    /// Whether puts wait.
+    pub puts_wait: watch::Sender<bool>,
 }
 
 impl FlakyCache {
@@ -54,8 +55,8 @@ impl CacheStore for FlakyCache {
         generation: Generation,
         writes: &[CacheWrite],
     ) -> Result<(), CacheError> {
-        let delay = self.put_delay_ms.load(Ordering::SeqCst);
-        tokio::time::sleep(Duration::from_millis(delay)).await;
+        let mut waits = self.puts_wait.subscribe();
+        waits.wait_for(|waits| !waits).await.expect("it is ours");
         refused_if(&self.fail_puts, "put")?;
         let mut records = self.records.lock().unwrap();
         for write in writes {

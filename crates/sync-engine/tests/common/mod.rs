@@ -5,6 +5,7 @@ pub mod flaky_cache;
 pub mod fragile_log;
 pub mod hammer;
 pub mod hesitant_log;
+pub mod hold;
 pub mod metered_log;
 pub mod moody_stream;
 pub mod refusals;
@@ -24,6 +25,9 @@ use sync_engine::{
 use testbed::RedisServer;
 use tokio::sync::watch;
 
+/// How long anything may take that should take moments, on a machine that is slow and busy.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Settings on a directory: SQLite archive, and a write-ahead log.
 pub fn config(dir: &Path) -> SyncEngineConfig {
     SyncEngineConfig {
@@ -31,8 +35,6 @@ pub fn config(dir: &Path) -> SyncEngineConfig {
         wal_path: Some(dir.join("wal.db")),
         node_id: Some("test-node".into()),
         batch_flush_ms: 10,
-        redis_timeout_ms: 500,
-        redis_response_timeout_ms: 500,
         ..Default::default()
     }
 }
@@ -107,7 +109,7 @@ pub async fn started_with(
 
 /// A running engine on files that one dropped without a shutdown may hold for another moment.
 pub async fn started_after_a_drop(config: SyncEngineConfig) -> Arc<SyncEngine> {
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + PATIENCE;
     loop {
         match try_start(config.clone()).await {
             Ok(engine) => return engine,
@@ -140,9 +142,9 @@ pub async fn flushed(engine: &SyncEngine) {
 
 /// Waits for what must become true by itself.
 pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(15);
+    let until = Instant::now() + PATIENCE;
     while !is_so().await {
-        assert!(Instant::now() < until, "not within 15 s: {what}");
+        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

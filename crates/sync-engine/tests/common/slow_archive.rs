@@ -1,7 +1,6 @@
 //! An archive whose answers come late: what is done there is not known here yet.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,13 +11,17 @@ use sync_engine::l3::{
 use sync_engine::merkle::node::NodeRow;
 use sync_engine::{HlcTime, Key};
 
+use super::hold::Hold;
+
 /// A [`MemoryArchive`] that waits before and after each commit.
 pub struct SlowArchive {
     pub inner: Arc<MemoryArchive>,
     pub before: Duration,
     pub after: Duration,
-    /// Between reading rows and answering, in milliseconds.
-    pub after_reads_ms: AtomicU64,
+    /// Who is about to commit, who has committed, and who has read rows.
+    pub before_commit: Hold,
+    pub after_commit: Hold,
+    pub after_read: Hold,
 }
 
 impl SlowArchive {
@@ -27,7 +30,9 @@ impl SlowArchive {
             inner: Arc::new(MemoryArchive::new()),
             before: Duration::from_millis(before_ms),
             after: Duration::from_millis(after_ms),
-            after_reads_ms: AtomicU64::new(0),
+            before_commit: Hold::default(),
+            after_commit: Hold::default(),
+            after_read: Hold::default(),
         })
     }
 }
@@ -38,15 +43,16 @@ impl ArchiveStore for SlowArchive {
         self.inner.open().await
     }
     async fn commit(&self, records: Vec<Stored>, plan: Planner) -> Result<Vec<bool>, ArchiveError> {
+        self.before_commit.pass().await;
         tokio::time::sleep(self.before).await;
         let written = self.inner.commit(records, plan).await;
         tokio::time::sleep(self.after).await;
+        self.after_commit.pass().await;
         written
     }
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Stored>>, ArchiveError> {
         let found = self.inner.get_many(keys).await;
-        let delay = self.after_reads_ms.load(Ordering::SeqCst);
-        tokio::time::sleep(Duration::from_millis(delay)).await;
+        self.after_read.pass().await;
         found
     }
     async fn leaves_of(&self, keys: &[Key]) -> Result<Vec<Option<Leaf>>, ArchiveError> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use testbed::RedisServer;
 
 fn log(server: &RedisServer, entries_max: usize) -> RedisLog {
-    log_within(server, entries_max, Duration::from_secs(20))
+    log_within(server, entries_max, Duration::from_secs(60))
 }
 
 fn log_within(server: &RedisServer, entries_max: usize, limit: Duration) -> RedisLog {
@@ -38,7 +38,12 @@ fn items(count: usize, bytes: usize) -> Vec<Stored> {
 
 async fn connection(server: &RedisServer) -> redis::aio::MultiplexedConnection {
     let client = redis::Client::open(server.url()).unwrap();
-    client.get_multiplexed_async_connection().await.unwrap()
+    // Without the limit of half a second that is the default.
+    let patient = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None);
+    let connection = client.get_multiplexed_async_connection_with_config(&patient);
+    connection.await.unwrap()
 }
 
 /// Id, then fields and values.
@@ -132,7 +137,7 @@ async fn a_publish_that_was_not_sent_uses_no_number() {
 #[tokio::test]
 async fn i11_after_an_unknown_outcome_no_number_is_used_twice() {
     let server = RedisServer::start().unwrap();
-    let log = log_within(&server, 1000, Duration::from_secs(1));
+    let log = log_within(&server, 1000, Duration::from_secs(3));
     log.publish(&items(1, 10)).await.unwrap();
     let epoch = log.epoch().await;
     // The server has the request and will carry it out, but does not say so.

@@ -10,8 +10,8 @@ use testbed::RedisServer;
 
 /// For outages, which the tests sit out.
 const SHORT: RedisTimeouts = RedisTimeouts {
-    connect: Duration::from_secs(1),
-    response: Duration::from_secs(1),
+    connect: Duration::from_secs(3),
+    response: Duration::from_secs(3),
 };
 
 /// For everything else: a busy machine is no outage.
@@ -83,7 +83,12 @@ async fn stamp_of(cache: &RedisCache, key: &str) -> (Stamp, Generation) {
 /// Asks the server itself.
 async fn raw(server: &RedisServer, args: &[&[u8]]) -> Value {
     let client = redis::Client::open(server.url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    // Without the limit of half a second that is the default.
+    let patient = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None);
+    let connection = client.get_multiplexed_async_connection_with_config(&patient);
+    let mut connection = connection.await.unwrap();
     let mut cmd = redis::Cmd::new();
     for arg in args {
         cmd.arg(*arg);

@@ -42,8 +42,8 @@ fn archive(url: &str) -> MysqlArchive {
 fn impatient(url: &str) -> MysqlArchive {
     let mut archive = archive(url);
     archive.limits = Limits {
-        connect: Duration::from_millis(500),
-        query: Duration::from_millis(1500),
+        connect: Duration::from_secs(3),
+        query: Duration::from_secs(4),
         lock_secs: 1,
     };
     archive
@@ -193,7 +193,7 @@ async fn a_server_that_does_not_answer_is_an_error_within_the_time_limit() {
     counts.into_iter().for_each(assert_outage);
     assert_outage(commit);
     assert!(
-        started.elapsed() < Duration::from_secs(6),
+        started.elapsed() < Duration::from_secs(24),
         "{:?}",
         started.elapsed()
     );
