@@ -12,7 +12,7 @@ import sys, time
 import redis
 
 def eventually(holds):
-    until = time.time() + 10
+    until = time.time() + 60
     while not holds():
         assert time.time() < until, holds
         time.sleep(0.02)
@@ -40,9 +40,9 @@ assert b.mget([f"py.pipe.{n}" for n in range(2000)]) == [str(n).encode() for n i
 
 # A lifetime goes with the value, and ends it on both.
 a.set("py.long", "v", ex=100)
-a.set("py.short", "v", ex=3)
+a.set("py.short", "v", ex=10)
 eventually(lambda: b.get("py.short") == b"v" and b.get("py.long") == b"v")
-assert 80 <= b.ttl("py.long") <= 100 and 0 <= b.ttl("py.short") <= 3, (b.ttl("py.long"), b.ttl("py.short"))
+assert 80 <= b.ttl("py.long") <= 100 and 0 <= b.ttl("py.short") <= 10, (b.ttl("py.long"), b.ttl("py.short"))
 eventually(lambda: not a.exists("py.short") and not b.exists("py.short"))
 assert b.get("py.long") == b"v"
 

@@ -53,7 +53,7 @@ impl Program {
 
     /// Waits for the end; gives the exit code and what was still printed.
     fn ended(mut self) -> (Option<i32>, String) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while self.child.try_wait().unwrap().is_none() {
             assert!(Instant::now() < deadline, "the program did not end");
             std::thread::sleep(Duration::from_millis(20));
@@ -297,11 +297,19 @@ fn a_second_signal_ends_it_at_once() {
     let program = Program::start(dir.path(), &[]);
     // A request that goes on holds up the polite stop.
     let mut slow = TcpStream::connect(program.address("http://")).unwrap();
-    slow.write_all(b"PUT /v1/items/a HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc")
-        .unwrap();
-    std::thread::sleep(Duration::from_millis(200));
+    slow.write_all(
+        b"PUT /v1/items/a HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n",
+    )
+    .unwrap();
+    let mut go_on = [0; 25];
+    slow.read_exact(&mut go_on).unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
     program.signal("-TERM");
-    std::thread::sleep(Duration::from_millis(200));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while TcpStream::connect(program.address("http://")).is_ok() {
+        assert!(Instant::now() < deadline, "the signal was not heard");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     program.signal("-INT");
     assert_eq!(program.ended().0, Some(130));
 }

@@ -162,8 +162,9 @@ async fn an_item_has_a_life() {
         stand.get("/v1/items/raw").await.header("content-type"),
         Some("application/octet-stream")
     );
+    assert_eq!(stand.put("/v1/items/long?ttl=100", b"1").await.status, 200);
+    assert_eq!(stand.get("/v1/items/long").await.status, 200);
     assert_eq!(stand.put("/v1/items/short?ttl=1", b"1").await.status, 200);
-    assert_eq!(stand.get("/v1/items/short").await.status, 200);
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     assert_eq!(stand.get("/v1/items/short").await.status, 404);
 }
@@ -341,10 +342,14 @@ async fn stopping_ends_idle_connections_and_lets_requests_end() {
     let stand = stand().await;
     let mut idle = TcpStream::connect(stand.address).await.unwrap();
     let mut slow = TcpStream::connect(stand.address).await.unwrap();
-    slow.write_all(b"PUT /v1/items/slow HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nha")
+    slow.write_all(b"PUT /v1/items/slow HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n")
         .await
         .unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    // From then on the request is under way.
+    let mut go_on = [0; 25];
+    slow.read_exact(&mut go_on).await.unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    slow.write_all(b"ha").await.unwrap();
     let stopping = tokio::spawn(stand.server.stop());
     let mut nothing = Vec::new();
     assert_eq!(idle.read_to_end(&mut nothing).await.unwrap(), 0);

@@ -10,7 +10,7 @@ pub mod python;
 use std::time::{Duration, Instant};
 
 /// How long anything may take that should take moments.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `look` says `Ok`; fails with what it said last.
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {

@@ -25,6 +25,7 @@ use redsqrl_daemon::resp::{RespSettings, ServerLimits};
 use sync_engine::SyncEngineConfig;
 
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use crate::node::{Node, PATIENCE};
 use crate::wire::{Wire, item, key};
@@ -74,11 +75,27 @@ async fn filled(limits: BudgetLimits) -> Node {
 
 async fn filled_within(limits: BudgetLimits, server: ServerLimits) -> Node {
     let node = node(limits, server).await;
+    write_all(&node).await;
+    node
+}
+
+/// Writes every item.
+async fn write_all(node: &Node) {
     for n in 0..ITEMS {
         node.engine.submit(item(n, ITEM)).await.unwrap();
     }
+    published(node).await;
+}
+
+/// Waits until all that was written is stored, and told on the stream.
+async fn published(node: &Node) {
     node.engine.force_flush().await.unwrap();
-    node
+    let published = async {
+        while node.engine.health_check().await.publish_backlog > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, published).await.expect("published");
 }
 
 /// Looks again and again at what this process has in memory.
@@ -128,6 +145,16 @@ fn resident_bytes() -> usize {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.unwrap().trim().split(' ').next().unwrap();
     kib.parse::<usize>().unwrap() * 1024
+}
+
+/// Waits until it is so.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let waited = timeout(PATIENCE, async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    waited.await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 /// Gives the node a moment to do what it was asked.

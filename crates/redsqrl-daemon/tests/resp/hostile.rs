@@ -8,19 +8,15 @@ use tokio::time::timeout;
 
 use crate::node::{Node, PATIENCE};
 
-/// What the server says until it closes, or until it is silent for a while.
+/// What the server says to a client that sends no more.
 async fn answer_to(node: &Node, bytes: &[u8]) -> Vec<u8> {
     let mut socket = node.socket().await;
     // The server may close before everything is sent.
     socket.write_all(bytes).await.ok();
+    socket.shutdown().await.ok();
     let mut answer = Vec::new();
-    let mut part = [0; 4096];
-    while let Ok(Ok(len)) = timeout(Duration::from_millis(100), socket.read(&mut part)).await {
-        if len == 0 {
-            break;
-        }
-        answer.extend_from_slice(&part[..len]);
-    }
+    let read = timeout(PATIENCE, socket.read_to_end(&mut answer)).await;
+    read.expect("an end in time").ok();
     answer
 }
 
@@ -135,8 +131,8 @@ fn resident_bytes() -> usize {
 async fn i8_clients_are_counted_and_the_stalled_are_closed() {
     let limits = ServerLimits {
         clients_max: 3,
-        idle_max: Some(Duration::from_millis(800)),
-        stall_max: Duration::from_millis(500),
+        idle_max: Some(Duration::from_secs(4)),
+        stall_max: Duration::from_secs(4),
         ..ServerLimits::default()
     };
     let settings = RespSettings {
@@ -152,7 +148,11 @@ async fn i8_clients_are_counted_and_the_stalled_are_closed() {
         .await
         .unwrap();
     let mut silent = [node.socket().await, node.socket().await];
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while node.shared.clients() < 3 {
+        assert!(std::time::Instant::now() < deadline, "three clients");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let refused = answer_to(&node, b"PING\r\n").await;
     assert!(
         refused.is_empty() || refused.starts_with(b"-ERR max number of clients"),

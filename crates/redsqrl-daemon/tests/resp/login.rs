@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::node::Node;
+use crate::node::{Node, PATIENCE};
 
 async fn say(socket: &mut TcpStream, line: &str) -> String {
     socket.write_all(line.as_bytes()).await.unwrap();
@@ -70,13 +70,13 @@ async fn nothing_before_the_password() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stranger_gets_little_memory_and_little_time() {
-    let node = Node::start_with(settings(Duration::from_millis(700))).await;
+    let node = Node::start_with(settings(Duration::from_secs(3))).await;
     let mut socket = node.socket().await;
     let reply = say(&mut socket, "*2\r\n$4\r\nAUTH\r\n$100000").await;
     assert!(reply.starts_with("-ERR Protocol error"), "{reply}");
     let mut silent = node.socket().await;
     let mut end = Vec::new();
-    let closed = tokio::time::timeout(Duration::from_secs(5), silent.read_to_end(&mut end));
+    let closed = tokio::time::timeout(PATIENCE, silent.read_to_end(&mut end));
     assert_eq!(closed.await.unwrap().unwrap(), 0);
     node.stop().await;
 }

@@ -79,7 +79,7 @@ import sys, time
 import redis
 
 def eventually(holds):
-    until = time.time() + 10
+    until = time.time() + 60
     while not holds():
         assert time.time() < until
         time.sleep(0.05)
@@ -99,7 +99,7 @@ for protocol in (2, 3):
         pipe.set(f"py.p.{n}", n).get(f"py.p.{n}")
     replies = pipe.execute()
     assert replies[1::2] == [str(n).encode() for n in range(2000)]
-    assert r.setex("py.e", 100, "v") and 98 <= r.ttl("py.e") <= 100
+    assert r.setex("py.e", 100, "v") and 80 <= r.ttl("py.e") <= 100
     assert r.persist("py.e") and r.ttl("py.e") == -1
     assert r.delete("py.e", "py.none") == 1 and r.exists("py.e") == 0
     assert r.info("server")["redis_mode"] == "standalone"
