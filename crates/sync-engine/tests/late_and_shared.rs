@@ -4,7 +4,6 @@
 mod common;
 use common::*;
 use std::sync::Arc;
-use std::time::Duration;
 use sync_engine::l3::memory::MemoryArchive;
 use sync_engine::{Relay, SyncEngineConfig};
 use testbed::MariaDb;
