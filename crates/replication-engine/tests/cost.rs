@@ -45,6 +45,13 @@ async fn a_check_without_difference_asks_no_question() {
         traffic() == before
     })
     .await;
+    let quiet = (nodes[0].port.traffic(), nodes[1].port.traffic());
+    let cycles = nodes[1].replication().peers()[0].cold_cycles;
+    eventually("four more", 60, async || {
+        nodes[1].replication().peers()[0].cold_cycles >= cycles + 4
+    })
+    .await;
+    assert_eq!((nodes[0].port.traffic(), nodes[1].port.traffic()), quiet);
 }
 
 /// Two nodes that hold the same, streams off; the first only answers, the second has stopped.

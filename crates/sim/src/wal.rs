@@ -136,6 +136,17 @@ struct Inner {
     is_closed: AtomicBool,
 }
 
+/// An append under way. A crash drops it wherever it waits, and with it what would hear of the sync: that knows the engine,
+/// and the engine knows the log.
+struct Open(Arc<Inner>, WalPos);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let unheard = self.0.unsynced.lock().remove(&self.1);
+        drop(unheard);
+    }
+}
+
 impl Inner {
     /// Syncs what stands before `end`, with all that was written before it.
     fn sync(&self, end: WalPos) -> Result<(), WalError> {
@@ -176,11 +187,11 @@ impl Wal for SimWal {
         let (first, end, takes) = self.inner.disk.write(records.records());
         self.inner.unsynced.lock().insert(first, records);
         let (reply, answer) = oneshot::channel();
-        let (inner, env) = (self.inner.clone(), self.env.clone());
+        let (open, env) = (Open(self.inner.clone(), first), self.env.clone());
         // Whoever is placed hears of it, also when the caller goes away.
         let sync = async move {
             env.sleep(takes).await;
-            drop(reply.send(inner.sync(end).map(|()| first)));
+            drop(reply.send(open.0.sync(end).map(|()| first)));
         };
         self.env.spawn("sync", Box::pin(sync));
         answer.await.unwrap_or(Err(WalError::Closed))

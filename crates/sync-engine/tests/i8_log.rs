@@ -3,9 +3,11 @@
 
 mod common;
 
+use std::future::{Future, poll_fn};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use common::metered_log::MeteredLog;
@@ -286,4 +288,35 @@ async fn i8_a_row_that_is_refused_and_a_dead_stream_do_not_fill_the_log_together
     let health = engine.health_check().await;
     assert!(health.publish_dropped > 0, "{health:?}");
     assert_eq!(engine.shutdown().await.errors.len(), 1);
+}
+
+/// A call that was begun and is not polled any more held its turn: when the log was written anew, all writers waited for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn i8_a_call_that_is_kept_and_not_polled_stops_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let (config, archive) = refusing_bad(dir.path());
+    let config = SyncEngineConfig {
+        wal_max_items: Some(400),
+        ..config
+    };
+    let engine = started_on(config, archive).await;
+    let mut kept = Vec::new();
+    for burnt in 100..128 {
+        let mut call = Box::pin(engine.submit(item(&format!("kept.{burnt}"), "x")));
+        // With less and less of what a task may do at one go, so that calls stop at each await on their way.
+        tokio::task::yield_now().await;
+        for _ in 0..burnt {
+            tokio::task::consume_budget().await;
+        }
+        let is_done = poll_fn(|context| Poll::Ready(call.as_mut().poll(context).is_ready()));
+        if !is_done.await {
+            kept.push(call);
+        }
+    }
+    assert!(!kept.is_empty());
+    let writers = write_behind_bad(&engine, 600);
+    let written = tokio::time::timeout(Duration::from_secs(120), writers).await;
+    written.expect("nobody waits for what is not polled");
+    drop(kept);
+    engine.shutdown().await;
 }

@@ -56,7 +56,8 @@ pub(crate) struct Core {
     pub wal: Arc<dyn Wal>,
     pub outstanding: Mutex<Outstanding>,
     /// Taken for reading by those who log writes and let them into L1, for writing by the one who logs some of them again: a
-    /// record that is written anew never comes to stand behind a newer one of its key.
+    /// record that is written anew never comes to stand behind a newer one of its key. Given back when the writes are in L1, by
+    /// the log's thread.
     pub log_order: Arc<tokio::sync::RwLock<()>>,
     pub cache: GuardedCache,
     pub stale: StaleKeys,

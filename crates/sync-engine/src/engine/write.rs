@@ -212,9 +212,15 @@ impl Core {
         drafts: Vec<Draft>,
         permits: (Permit, LogPermit),
     ) -> Result<Stamp, StorageError> {
-        let order = self.log_order.clone().read_owned().await;
-        let (incoming, first) = Incoming::new(self.clone(), drafts, (order, permits));
-        self.wal.append(Box::new(incoming)).await?;
+        let core = self.clone();
+        // A task of its own, because the caller may go away, or keep the call and not poll it: nobody may wait for its turn then.
+        let work = async move {
+            let order = core.log_order.clone().read_owned().await;
+            let (incoming, first) = Incoming::new(core.clone(), drafts, (order, permits));
+            core.wal.append(Box::new(incoming)).await.map(|_| first)
+        };
+        let logged = self.to_the_end("log", work).await;
+        let first = logged.ok_or_else(|| Self::ended("submit"))??;
         first.get().copied().ok_or_else(|| Self::ended("submit"))
     }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::item::Stored;
 use crate::item::stamp::HlcTime;
-use crate::l1::L1;
+use crate::limits::ENVELOPE_OVERHEAD_MAX;
 
 pub mod absent;
 
@@ -66,7 +66,8 @@ pub trait Appending: Send {
 /// Records that have their stamps already, and that the caller deals with once they are logged.
 impl Appending for Vec<Stored> {
     fn bytes(&self) -> usize {
-        self.iter().map(L1::weight_of).sum()
+        let bytes = |record: &Stored| record.size_bytes() + ENVELOPE_OVERHEAD_MAX;
+        self.iter().map(bytes).sum()
     }
 
     fn placed(&mut self) {}

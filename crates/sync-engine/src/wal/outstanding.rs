@@ -10,7 +10,7 @@ const WORD: u64 = 64;
 
 /// The positions that must stay in the log, because what they hold is not yet stored and published.
 ///
-/// A position is settled once, by [`done`](Self::done). A position nobody has reported counts as needed, since appends end in any order; so whoever appends reports each record, also when its own caller went away.
+/// A position is settled once, by [`done`](Self::done). A position nobody has reported counts as needed; so whoever appends reports each record, also when its own caller went away.
 ///
 /// One bit and the size of its record for each position between the floor and the highest reported one.
 #[derive(Clone, Debug)]

@@ -216,6 +216,10 @@ impl Wal for SqliteWal {
             records.placed();
             job.send(Job::Append(Append { packs, reply, room }));
         }
+        // What is sent when the thread has gone is kept by the channel and answered by nobody.
+        if self.jobs.is_closed() {
+            return Err(self.shared.gone());
+        }
         // From here to the packs there is no await: the thread waits for them. They are packed here, by the callers side by
         // side, and not by the one thread.
         let stored = records.records();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::file::LogFile;
@@ -102,9 +103,17 @@ impl Writer {
     /// Does what can be done at once; an append joins the group.
     fn take(&mut self, job: Job, group: &mut Vec<Member>) -> Option<Reply<()>> {
         match job {
-            Job::Append(append) => {
-                // Being packed by the caller at this moment. What could not be packed takes no position.
-                if let Ok(packed) = append.packs.blocking_recv() {
+            Job::Append(mut append) => {
+                let packed = match append.packs.try_recv() {
+                    // Being packed by its caller at this moment: those before it do not wait for that.
+                    Err(TryRecvError::Empty) => {
+                        self.write(std::mem::take(group));
+                        append.packs.blocking_recv().ok()
+                    }
+                    packed => packed.ok(),
+                };
+                // What could not be packed takes no position.
+                if let Some(packed) = packed {
                     group.push(Member {
                         packed,
                         reply: append.reply,

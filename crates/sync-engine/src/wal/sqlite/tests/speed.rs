@@ -37,7 +37,7 @@ async fn writers_at_the_same_time_share_a_sync() {
     let appended = run(&wal, 64, 256, Duration::from_millis(500)).await;
     let commits = wal.commits();
     assert!(
-        commits * 2 < appended,
+        commits * 4 < appended,
         "{appended} appends took {commits} syncs"
     );
     assert_eq!(wal.bounds().1, appended);
