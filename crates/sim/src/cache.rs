@@ -114,6 +114,13 @@ impl SimCache {
         change(&mut self.memory.lock().faults);
     }
 
+    /// What it holds, past all faults.
+    pub fn records(&self) -> Vec<Stored> {
+        let memory = self.memory.lock();
+        let entries = memory.entries.values();
+        entries.map(|entry| entry.stored.clone()).collect()
+    }
+
     /// Another server takes over that has not heard of the last writes.
     pub fn fail_over(&self, lost: Duration) {
         let since = self.world.now().saturating_sub(lost);

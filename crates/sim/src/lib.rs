@@ -25,6 +25,8 @@ pub mod node;
 
 pub mod oracle;
 
+pub mod private;
+
 pub mod workload;
 
 pub mod script;

@@ -50,8 +50,8 @@ pub struct Machine {
     pub setup: Setup,
     /// Its wall clock.
     pub skew: Skew,
-    /// Its rows.
-    pub sql: SqlDisk,
+    /// Its rows; without any it has no part in the mesh.
+    pub sql: Option<SqlDisk>,
     /// Its Redis, if it has one.
     pub cache: Option<SimCache>,
     /// Its log, if it has one.
@@ -70,8 +70,8 @@ pub struct Machine {
 pub struct Life {
     /// The store.
     pub engine: Arc<SyncEngine>,
-    /// Its replication.
-    pub replication: ReplicationEngine,
+    /// Its replication, if it has a part in the mesh.
+    pub replication: Option<ReplicationEngine>,
     /// Its environment.
     pub env: SharedEnv,
     port: Arc<MemoryPort>,
@@ -82,7 +82,7 @@ pub struct Life {
 
 /// A copy of a machine's disks.
 pub struct Backup {
-    rows: MemoryArchive,
+    rows: Option<MemoryArchive>,
     wal: Option<WalDisk>,
 }
 
@@ -98,7 +98,7 @@ impl Machine {
         net: &Net,
         mesh: &MemoryMesh,
         setup: Setup,
-        (sql, wal, cache): (SqlDisk, Option<WalDisk>, Option<SimCache>),
+        (sql, wal, cache): (Option<SqlDisk>, Option<WalDisk>, Option<SimCache>),
     ) -> Self {
         Self {
             setup,
@@ -174,8 +174,10 @@ impl Machine {
         let log = Arc::new(MemoryLog::new(setup.stream_max, 64 << 20, env.clone()));
         let mut builder = SyncEngine::builder(settings, receiver)
             .with_env(env.clone())
-            .with_archive(self.sql.open(group))
             .with_changes(log.clone());
+        if let Some(sql) = &self.sql {
+            builder = builder.with_archive(sql.open(group));
+        }
         if let Some(cache) = &self.cache {
             builder = builder.with_cache(Arc::new(cache.clone()));
         }
@@ -188,13 +190,19 @@ impl Machine {
         self.mesh.add(&url(&setup.id), port.clone());
         let config = self.replication_config();
         let (config_sender, receiver) = watch::channel(config.clone());
-        let replication = ReplicationEngine::builder(config, receiver)
-            .with_store(engine.clone())
-            .with_dialler(self.net.dialler(&setup.id, self.mesh.dialler(&setup.id)))
-            .with_mailbox(port.clone())
-            .with_cursors(Arc::new(self.cursors.clone()))
-            .build();
-        replication.start().await?;
+        let replication = match &self.sql {
+            None => None,
+            Some(_) => {
+                let replication = ReplicationEngine::builder(config, receiver)
+                    .with_store(engine.clone())
+                    .with_dialler(self.net.dialler(&setup.id, self.mesh.dialler(&setup.id)))
+                    .with_mailbox(port.clone())
+                    .with_cursors(Arc::new(self.cursors.clone()))
+                    .build();
+                replication.start().await?;
+                Some(replication)
+            }
+        };
         Ok(Arc::new(Life {
             engine,
             replication,
@@ -251,7 +259,9 @@ impl Machine {
             return self.crash(None);
         };
         life.port.set_up(false);
-        life.replication.shutdown().await;
+        if let Some(replication) = &life.replication {
+            replication.shutdown().await;
+        }
         life.engine.shutdown().await;
         let group = self.group.lock().take();
         drop(life);
@@ -260,9 +270,13 @@ impl Machine {
         }
     }
 
-    /// Everything on its disks is gone. Only while it is off.
+    /// Everything on its disks is gone. Only while it is off. Without SQL its Redis is on the same machine.
     pub fn wipe(&self) {
-        self.sql.wipe();
+        match (&self.sql, &self.cache) {
+            (Some(sql), _) => sql.wipe(),
+            (None, Some(cache)) => cache.wipe(),
+            (None, None) => {}
+        }
         if let Some(wal) = &self.wal {
             wal.wipe();
         }
@@ -272,14 +286,17 @@ impl Machine {
     /// A copy of its disks.
     pub fn backup(&self) -> Backup {
         Backup {
-            rows: self.sql.copy(),
+            rows: self.sql.as_ref().map(SqlDisk::copy),
             wal: self.wal.as_ref().map(WalDisk::copy),
         }
     }
 
     /// Puts a backup of this or another machine on its disks. Only while it is off.
     pub fn restore(&self, backup: &Backup) {
-        self.sql.put_back(backup.rows.copy());
+        match (&self.sql, &backup.rows) {
+            (Some(sql), Some(rows)) => sql.put_back(rows.copy()),
+            _ => return self.wipe(),
+        }
         match (&self.wal, &backup.wal) {
             (Some(wal), Some(copy)) => wal.put_back(copy),
             (Some(wal), None) => wal.wipe(),
@@ -288,9 +305,21 @@ impl Machine {
         self.cursors.wipe();
     }
 
+    /// The rows that it has in SQL.
+    pub fn rows(&self) -> Vec<Stored> {
+        self.sql.as_ref().map(SqlDisk::all).unwrap_or_default()
+    }
+
+    /// All that its log and its Redis hold.
+    pub fn in_cache(&self) -> Vec<Stored> {
+        let mut all: Vec<Stored> = self.cache.iter().flat_map(SimCache::records).collect();
+        all.extend(self.wal.iter().flat_map(WalDisk::records));
+        all
+    }
+
     /// All that its disks hold.
     pub fn on_disk(&self) -> Vec<Stored> {
-        let mut all = self.sql.all();
+        let mut all = self.rows();
         all.extend(self.wal.iter().flat_map(WalDisk::records));
         all
     }

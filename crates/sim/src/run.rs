@@ -12,8 +12,9 @@ use crate::log::Log;
 use crate::net::Net;
 use crate::node::{Backup, Life, Machine, Setup};
 use crate::oracle::Oracle;
+use crate::private::Private;
 use crate::script::{CacheEvent, Event, Script, Topology};
-use crate::sql::SqlDisk;
+use crate::sql::{SqlDisk, SqlFaults};
 use crate::wal::WalDisk;
 use crate::workload::Workload;
 
@@ -42,13 +43,14 @@ pub fn run(seed: u64) -> Report {
     let stage = Stage::new(&world, script);
     let log = stage.log.clone();
     let oracle = stage.workload.oracle.clone();
+    let private = stage.workload.private.clone();
     let healed = stage.healed.clone();
     if let Err(halt) = world.run(stage.play()) {
         oracle.violation(format!("{halt:?}"));
     }
     let mut report = Report {
         violations: oracle.violations(),
-        acknowledged: oracle.acknowledged(),
+        acknowledged: oracle.acknowledged() + private.acknowledged(),
         took: world.now(),
         healed_in: *healed.lock(),
         log: String::new(),
@@ -107,7 +109,8 @@ impl Stage {
     fn new(world: &World, script: Script) -> Self {
         let log = Log::new(world);
         let (net, mesh) = (Net::new(world), MemoryMesh::default());
-        let nodes = script.kinds.len();
+        let replicating = |kind: &&crate::script::Kind| kind.place.is_some();
+        let nodes = script.kinds.iter().filter(replicating).count();
         let machine = |(node, kind): (usize, &crate::script::Kind)| {
             let setup = Setup {
                 id: name(node),
@@ -118,7 +121,7 @@ impl Stage {
                 flush_ms: script.flush_ms,
                 cold_sec: 2,
             };
-            let sql = SqlDisk::new(world, kind.place);
+            let sql = kind.place.map(|place| SqlDisk::new(world, place));
             let wal = kind.has_wal.then(|| WalDisk::new(world.rng()));
             let cache = kind.has_cache.then(|| SimCache::new(world));
             Arc::new(Machine::new(
@@ -131,9 +134,11 @@ impl Stage {
             ))
         };
         let machines: Vec<_> = script.kinds.iter().enumerate().map(machine).collect();
+        let oracle = Oracle::new(&log);
         let workload = Workload {
             log: log.clone(),
-            oracle: Oracle::new(&log),
+            private: Private::new(&oracle),
+            oracle,
             keys: script.keys,
             pause_ms: script.pause_ms,
             is_over: Arc::default(),
@@ -188,11 +193,12 @@ impl Stage {
             self.world.sleep(LAST_EXPIRY).await;
             if self.heal().await {
                 self.compare().await;
+                self.read_own().await;
             }
         }
     }
 
-    fn start(&self, node: usize) {
+    pub(crate) fn start(&self, node: usize) {
         let Some(machine) = self.machines.get(node) else {
             return;
         };
@@ -208,7 +214,7 @@ impl Stage {
         });
     }
 
-    fn crash(&mut self, node: usize, with_power: bool) {
+    pub(crate) fn crash(&mut self, node: usize, with_power: bool) {
         let machine = self.machines[node].clone();
         let mut rng = self.rng.fork();
         machine.crash(with_power.then_some(&mut rng));
@@ -222,6 +228,18 @@ impl Stage {
         let kept = self.machines[node].on_disk();
         let anywhere = self.machines.iter().flat_map(|machine| machine.on_disk());
         self.workload.oracle.on_loss(node, kept, anywhere.collect());
+        self.on_cache_loss(node);
+    }
+
+    fn on_cache_loss(&self, node: usize) {
+        let kept = self.machines[node].in_cache();
+        self.workload.private.on_loss(node, &kept);
+    }
+
+    fn sql_faults(&self, node: usize, change: impl FnOnce(&mut SqlFaults)) {
+        if let Some(sql) = &self.machines[node].sql {
+            sql.faults(change);
+        }
     }
 
     async fn happen(&mut self, event: Event) {
@@ -258,18 +276,14 @@ impl Stage {
             }),
             Event::Mend => self.net.heal(),
             Event::SqlDown(node, is_down) => {
-                self.machines[node]
-                    .sql
-                    .faults(|faults| faults.is_down = is_down);
+                self.sql_faults(node, |faults| faults.is_down = is_down);
             }
-            Event::SqlFlaky(node, once_in) => self.machines[node].sql.faults(|faults| {
+            Event::SqlFlaky(node, once_in) => self.sql_faults(node, |faults| {
                 faults.fails_once_in = once_in;
                 faults.loses_reply_once_in = once_in;
             }),
             Event::SqlSlow(node, ms) => {
-                self.machines[node]
-                    .sql
-                    .faults(|faults| faults.takes_ms = ms);
+                self.sql_faults(node, |faults| faults.takes_ms = ms);
             }
             Event::SyncFails(node, once_in) => {
                 if let Some(wal) = &self.machines[node].wal {
@@ -279,6 +293,9 @@ impl Stage {
             Event::Cache(node, event) => {
                 if let Some(cache) = &self.machines[node].cache {
                     happen_to(cache, event);
+                    if event.loses() {
+                        self.on_cache_loss(node);
+                    }
                 }
             }
             Event::Clock(node, ms) => self.machines[node].skew.set(ms),
@@ -290,7 +307,7 @@ impl Stage {
         self.net.heal();
         for node in 0..self.machines.len() {
             let machine = self.machines[node].clone();
-            machine.sql.faults(|faults| *faults = Default::default());
+            self.sql_faults(node, |faults| *faults = Default::default());
             machine.skew.set(0);
             if let Some(wal) = &machine.wal {
                 wal.fail_syncs(0);

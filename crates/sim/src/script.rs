@@ -19,12 +19,33 @@ pub enum Topology {
 /// One machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
-    /// Where its rows are.
-    pub place: Place,
+    /// Where its rows are; `None`: it has no SQL, and so no part in the mesh.
+    pub place: Option<Place>,
     /// Whether it has a write-ahead log.
     pub has_wal: bool,
     /// Whether it has a Redis.
     pub has_cache: bool,
+}
+
+impl Kind {
+    fn replicating(rng: &mut fastrand::Rng) -> Self {
+        Self {
+            place: Some(match rng.u8(..3) {
+                0 => Place::Server,
+                _ => Place::File,
+            }),
+            has_wal: rng.u8(..4) != 0,
+            has_cache: rng.u8(..3) == 0,
+        }
+    }
+
+    fn alone(rng: &mut fastrand::Rng) -> Self {
+        Self {
+            place: None,
+            has_wal: rng.u8(..8) != 0,
+            has_cache: true,
+        }
+    }
 }
 
 /// Something that happens to one or two nodes.
@@ -81,6 +102,13 @@ pub enum CacheEvent {
     Evict,
 }
 
+impl CacheEvent {
+    /// Whether it may lose what nobody else has.
+    pub fn loses(&self) -> bool {
+        matches!(self, Self::FailOver(_) | Self::Wipe | Self::Evict)
+    }
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
@@ -117,17 +145,11 @@ impl Script {
     pub fn of(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed ^ 0x005c_91b7);
         let nodes = rng.usize(2..=5);
-        let kinds = (0..nodes)
-            .map(|_| Kind {
-                place: if rng.u8(..3) == 0 {
-                    Place::Server
-                } else {
-                    Place::File
-                },
-                has_wal: rng.u8(..4) != 0,
-                has_cache: rng.u8(..3) == 0,
-            })
-            .collect();
+        let mut kinds: Vec<Kind> = (0..nodes).map(|_| Kind::replicating(&mut rng)).collect();
+        if rng.u8(..3) == 0 {
+            kinds.push(Kind::alone(&mut rng));
+        }
+        let machines = kinds.len();
         let topology = match rng.u8(..4) {
             0 => Topology::Hub,
             1 => Topology::Chain,
@@ -137,7 +159,7 @@ impl Script {
         let mut events: Vec<(Duration, Event)> = Vec::new();
         for _ in 0..rng.usize(1..25) {
             let at = Duration::from_millis(rng.u64(..end.as_millis() as u64));
-            push_event(&mut rng, nodes, at, &mut events);
+            push_event(&mut rng, machines, at, &mut events);
         }
         events.sort_by_key(|(at, _)| *at);
         Self {
