@@ -12,6 +12,8 @@ use replication_engine::{ConfigError, PeerConfig};
 use sync_engine::cdc::stream_id::StreamId;
 
 use crate::exec::World;
+use crate::post::SimPeer;
+use crate::redis::SimRedis;
 
 /// How long a caller waits on a line that is cut.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -44,6 +46,8 @@ impl Default for Line {
 pub struct Net {
     world: World,
     lines: Arc<Mutex<BTreeMap<(String, String), Line>>>,
+    /// The nodes that are reached through their Redis.
+    redis: Arc<Mutex<BTreeMap<String, SimRedis>>>,
     rng: Arc<Mutex<fastrand::Rng>>,
 }
 
@@ -53,8 +57,14 @@ impl Net {
         Self {
             world: world.clone(),
             lines: Arc::default(),
+            redis: Arc::default(),
             rng: Arc::new(Mutex::new(world.rng())),
         }
+    }
+
+    /// From now on this node is reached through this Redis.
+    pub fn reach_through(&self, node: &str, redis: &SimRedis) {
+        self.redis.lock().insert(node.to_owned(), redis.clone());
     }
 
     /// Changes the line from one node to another.
@@ -125,11 +135,16 @@ struct SimDialler {
 
 impl Dialler for SimDialler {
     fn remote(&self, peer: &PeerConfig) -> Result<Arc<dyn Remote>, ConfigError> {
+        let redis = self.net.redis.lock().get(&peer.node_id).cloned();
+        let inner: Arc<dyn Remote> = match redis {
+            Some(redis) => Arc::new(SimPeer::new(&self.net.world, &redis, &self.from)),
+            None => self.inner.remote(peer)?,
+        };
         Ok(Arc::new(SimRemote {
             net: self.net.clone(),
             from: self.from.clone(),
             to: peer.node_id.clone(),
-            inner: self.inner.remote(peer)?,
+            inner,
         }))
     }
 }

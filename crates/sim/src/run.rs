@@ -6,13 +6,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use replication_engine::peer::memory::MemoryMesh;
 
-use crate::cache::SimCache;
 use crate::exec::World;
 use crate::log::Log;
 use crate::net::Net;
 use crate::node::{Backup, Life, Machine, Setup};
 use crate::oracle::Oracle;
 use crate::private::Private;
+use crate::redis::SimRedis;
 use crate::script::{CacheEvent, Event, Script, Topology};
 use crate::sql::{SqlDisk, SqlFaults};
 use crate::wal::WalDisk;
@@ -63,6 +63,7 @@ pub fn run(seed: u64) -> Report {
         report.violations.len()
     ));
     report.log = log.take();
+    world.end();
     report
 }
 
@@ -93,7 +94,7 @@ fn peers_of(topology: Topology, node: usize, nodes: usize) -> Vec<String> {
     (0..nodes).filter(knows).map(name).collect()
 }
 
-fn happen_to(cache: &SimCache, event: CacheEvent) {
+fn happen_to(cache: &SimRedis, event: CacheEvent) {
     match event {
         CacheEvent::Down(is_down) => cache.faults(|faults| faults.is_down = is_down),
         CacheEvent::Full(is_full) => cache.faults(|faults| faults.is_full = is_full),
@@ -120,10 +121,11 @@ impl Stage {
                 l1_bytes: script.l1_bytes,
                 flush_ms: script.flush_ms,
                 cold_sec: 2,
+                posts_on_redis: kind.posts_on_redis,
             };
             let sql = kind.place.map(|place| SqlDisk::new(world, place));
             let wal = kind.has_wal.then(|| WalDisk::new(world.rng()));
-            let cache = kind.has_cache.then(|| SimCache::new(world));
+            let cache = kind.has_cache.then(|| SimRedis::new(world));
             Arc::new(Machine::new(
                 world,
                 &log,

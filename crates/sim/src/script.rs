@@ -25,6 +25,8 @@ pub struct Kind {
     pub has_wal: bool,
     /// Whether it has a Redis.
     pub has_cache: bool,
+    /// Whether its stream and its mailbox are on that; else they are in memory.
+    pub posts_on_redis: bool,
 }
 
 impl Kind {
@@ -35,7 +37,8 @@ impl Kind {
                 _ => Place::File,
             }),
             has_wal: rng.u8(..4) != 0,
-            has_cache: rng.u8(..3) == 0,
+            has_cache: rng.bool(),
+            posts_on_redis: rng.u8(..4) != 0,
         }
     }
 
@@ -44,6 +47,7 @@ impl Kind {
             place: None,
             has_wal: rng.u8(..8) != 0,
             has_cache: true,
+            posts_on_redis: rng.bool(),
         }
     }
 }
