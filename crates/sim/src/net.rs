@@ -29,6 +29,8 @@ pub struct Line {
     pub takes_ms: u64,
     /// One message in so many is lost; 0: none.
     pub loses_once_in: u64,
+    /// One question in so many arrives twice; 0: none.
+    pub repeats_once_in: u64,
 }
 
 impl Default for Line {
@@ -37,6 +39,7 @@ impl Default for Line {
             is_cut: false,
             takes_ms: 5,
             loses_once_in: 0,
+            repeats_once_in: 0,
         }
     }
 }
@@ -108,6 +111,13 @@ impl Net {
             true => Err(broken(op)),
             false => Ok(()),
         }
+    }
+
+    /// Whether a question arrives twice, and then whether the answer to the first one comes last.
+    fn repeats(&self, from: &str, to: &str) -> Option<bool> {
+        let once_in = self.state(from, to).repeats_once_in;
+        let mut rng = self.rng.lock();
+        (once_in > 0 && rng.u64(..once_in) == 0).then(|| rng.bool())
     }
 
     /// The dialler of this node, over lines that end at the doors which `inner` finds.
@@ -190,7 +200,17 @@ impl Remote for SimRemote {
     }
 
     async fn ask(&self, question: Bytes) -> Result<Bytes, RemoteError> {
-        self.call("ask", self.inner.ask(question)).await
+        let asked = async {
+            let first = self.inner.ask(question.clone()).await;
+            match self.net.repeats(&self.from, &self.to) {
+                None => first,
+                Some(is_late) => {
+                    let second = self.inner.ask(question.clone()).await;
+                    if is_late { first } else { second }
+                }
+            }
+        };
+        self.call("ask", asked).await
     }
 
     async fn ping(&self) -> Result<(), RemoteError> {

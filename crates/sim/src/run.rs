@@ -77,6 +77,8 @@ pub(crate) struct Stage {
     pub(crate) workload: Workload,
     pub(crate) log: Log,
     pub(crate) healed: Arc<Mutex<Duration>>,
+    /// How much of the time is not the script's.
+    skipped: Duration,
     rng: fastrand::Rng,
 }
 
@@ -154,6 +156,7 @@ impl Stage {
             workload,
             log,
             healed: Arc::default(),
+            skipped: Duration::ZERO,
             rng: world.rng(),
             script,
         }
@@ -180,11 +183,11 @@ impl Stage {
         }
         let events = std::mem::take(&mut self.script.events);
         for (at, event) in events {
-            self.watch_until(at).await;
+            self.watch_until(at + self.skipped).await;
             self.note(&event);
             self.happen(event).await;
         }
-        self.watch_until(self.script.end).await;
+        self.watch_until(self.script.end + self.skipped).await;
         self.workload
             .is_over
             .store(true, std::sync::atomic::Ordering::SeqCst);
@@ -272,10 +275,13 @@ impl Stage {
                 }
             }
             Event::Cut(from, to) => self.net.line(&id(from), &id(to), |line| line.is_cut = true),
-            Event::Noise(from, to, once_in) => self.net.line(&id(from), &id(to), |line| {
-                line.takes_ms = 2_000;
-                line.loses_once_in = once_in;
-            }),
+            Event::Noise(from, to, takes_ms, once_in) => {
+                self.net.line(&id(from), &id(to), |line| {
+                    line.takes_ms = takes_ms;
+                    line.loses_once_in = once_in;
+                    line.repeats_once_in = once_in;
+                });
+            }
             Event::Mend => self.net.heal(),
             Event::SqlDown(node, is_down) => {
                 self.sql_faults(node, |faults| faults.is_down = is_down);
@@ -299,6 +305,10 @@ impl Stage {
                         self.on_cache_loss(node);
                     }
                 }
+            }
+            Event::Suspend(duration) => {
+                self.world.skip(duration);
+                self.skipped += duration;
             }
             Event::Clock(node, ms) => self.machines[node].skew.set(ms),
         }

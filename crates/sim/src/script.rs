@@ -69,8 +69,8 @@ pub enum Event {
     Restore(usize, usize),
     /// The line is cut, in this direction.
     Cut(usize, usize),
-    /// The line is slow and loses one message in so many.
-    Noise(usize, usize, u64),
+    /// The line takes up to so many milliseconds, and loses and repeats one message in so many.
+    Noise(usize, usize, u64, u64),
     /// All lines are whole again.
     Mend,
     /// SQL answers nothing (true), or again.
@@ -83,6 +83,8 @@ pub enum Event {
     SyncFails(usize, u64),
     /// Something happens to the Redis.
     Cache(usize, CacheEvent),
+    /// All machines stand still for so long, and their clocks go on.
+    Suspend(Duration),
     /// The wall clock is set to be off by so many milliseconds.
     Clock(usize, i64),
 }
@@ -197,7 +199,7 @@ fn push_event(
         events.push((at, begin));
         events.push((later, end));
     };
-    match rng.u8(..18) {
+    match rng.u8(..19) {
         0 | 1 => both(Event::Crash(node, rng.bool()), Event::Start(node)),
         2 => both(Event::Stop(node), Event::Start(node)),
         3 => both(Event::Wipe(node), Event::Start(node)),
@@ -208,7 +210,11 @@ fn push_event(
             both(Event::Cut(node, other), Event::Mend);
             events.push((at, Event::Cut(other, node)));
         }
-        8 => both(Event::Noise(node, other, rng.u64(2..10)), Event::Mend),
+        8 => {
+            let takes_ms = *[50, 2_000, 20_000].get(rng.usize(..3)).unwrap_or(&50);
+            let noise = Event::Noise(node, other, takes_ms, rng.u64(2..10));
+            both(noise, Event::Mend);
+        }
         9 => both(Event::SqlDown(node, true), Event::SqlDown(node, false)),
         10 => both(
             Event::SqlFlaky(node, rng.u64(2..20)),
@@ -255,6 +261,16 @@ fn push_event(
                 5 => events.push((at, cache(CacheEvent::Wipe))),
                 _ => events.push((at, cache(CacheEvent::Evict))),
             }
+        }
+        17 => {
+            // Whoever is off meanwhile was away for that long.
+            let hours = rng.u64(1..24 * 21);
+            both(Event::Crash(node, rng.bool()), Event::Start(node));
+            let between = at + (later - at) / 2;
+            events.push((
+                between,
+                Event::Suspend(Duration::from_secs(hours * 3_600)),
+            ));
         }
         _ => events.push((at, Event::Clock(node, rng.i64(-60_000..60_000)))),
     }
