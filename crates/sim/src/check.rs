@@ -7,6 +7,7 @@ use sync_engine::item::Stored;
 use sync_engine::merkle::node::Aggregate;
 
 use crate::node::Machine;
+use crate::private;
 use crate::run::Stage;
 
 /// How long the nodes have to become equal after everything was mended.
@@ -140,7 +141,7 @@ impl Stage {
         let oracle = &self.workload.oracle;
         for (node, machine) in self.mesh() {
             let Some(life) = machine.life() else { continue };
-            for stored in rows {
+            for stored in rows.iter().filter(|row| !private::is_own(row.key())) {
                 let key = stored.key();
                 let live = |now| stored.live_at(now).map(|item| item.stamp);
                 let got = life.engine.get(key).await;

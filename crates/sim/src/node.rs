@@ -78,6 +78,8 @@ pub struct Life {
     pub engine: Arc<SyncEngine>,
     /// Its replication, if it has a part in the mesh.
     pub replication: Option<ReplicationEngine>,
+    /// Whether it has a Redis.
+    pub has_cache: bool,
     /// Its environment.
     pub env: SharedEnv,
     port: Option<Arc<MemoryPort>>,
@@ -216,6 +218,7 @@ impl Machine {
         Ok(Arc::new(Life {
             engine,
             replication,
+            has_cache: self.cache.is_some(),
             env,
             port,
             _settings: settings_sender,

@@ -35,6 +35,8 @@ struct Account {
     tried: Vec<(Deed, Option<Stamp>)>,
     /// Nothing below this may be read.
     floor: Option<Stamp>,
+    /// The node lost its clock with its disks, and its Redis may know stamps from the future: nothing is promised any more.
+    is_given_up: bool,
     /// Redis lost something: until the next acknowledged write what is read promises nothing.
     is_shaky: bool,
 }
@@ -44,6 +46,11 @@ struct Account {
 pub struct Private {
     accounts: Arc<Mutex<BTreeMap<Key, Account>>>,
     oracle: Oracle,
+}
+
+/// Whether a node alone keeps items of this key. Their deletes reach the other nodes.
+pub fn is_own(key: &Key) -> bool {
+    key.starts_with("own.")
 }
 
 /// Where the names of a node's own keys begin.
@@ -89,8 +96,10 @@ impl Private {
         if let Some(one) = account.tried.get_mut(number) {
             one.1 = Some(stamp);
         }
-        account.floor = account.floor.max(Some(stamp));
-        account.is_shaky = false;
+        if !account.is_given_up {
+            account.floor = account.floor.max(Some(stamp));
+            account.is_shaky = false;
+        }
     }
 
     /// What a reader may not get less than.
@@ -117,6 +126,34 @@ impl Private {
         drop(accounts);
         if let Err(what) = judged {
             self.oracle.violation(format!("{key}: {what}"));
+        }
+    }
+
+    /// The node's Redis held `before`, and holds `after`. What it had confirmed, the log may have let go at once.
+    pub fn on_redis_loss(&self, before: &[Stored], after: &[Stored]) {
+        let mut accounts = self.accounts.lock();
+        for held in before {
+            let Some(account) = accounts.get_mut(held.key()) else {
+                continue;
+            };
+            let left = after.iter().find(|left| left.key() == held.key());
+            let left = left.map(Stored::stamp);
+            if left < Some(held.stamp()) && account.floor <= Some(held.stamp()) {
+                account.floor = left.min(account.floor);
+                account.is_shaky = true;
+            }
+        }
+    }
+
+    /// The node's disks were replaced, and its Redis was not.
+    pub fn give_up(&self, node: usize) {
+        let prefix = prefix(node);
+        let mut accounts = self.accounts.lock();
+        for (key, account) in accounts.iter_mut() {
+            if key.starts_with(&prefix) {
+                (account.floor, account.is_shaky) = (None, true);
+                account.is_given_up = true;
+            }
         }
     }
 

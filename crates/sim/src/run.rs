@@ -236,6 +236,13 @@ impl Stage {
         self.on_cache_loss(node);
     }
 
+    fn on_replaced(&self, node: usize) {
+        self.on_loss(node);
+        if self.machines[node].sql.is_some() {
+            self.workload.private.give_up(node);
+        }
+    }
+
     fn on_cache_loss(&self, node: usize) {
         let kept = self.machines[node].in_cache();
         self.workload.private.on_loss(node, &kept);
@@ -264,14 +271,14 @@ impl Stage {
             Event::Wipe(node) => {
                 self.crash(node, true);
                 self.machines[node].wipe();
-                self.on_loss(node);
+                self.on_replaced(node);
             }
             Event::Backup(node) => self.backups[node] = Some(self.machines[node].backup()),
             Event::Restore(node, of) => {
                 self.crash(node, true);
                 if let Some(backup) = &self.backups[of] {
                     self.machines[node].restore(backup);
-                    self.on_loss(node);
+                    self.on_replaced(node);
                 }
             }
             Event::Cut(from, to) => self.net.line(&id(from), &id(to), |line| line.is_cut = true),
@@ -300,9 +307,11 @@ impl Stage {
             }
             Event::Cache(node, event) => {
                 if let Some(cache) = &self.machines[node].cache {
+                    let before = cache.records();
                     happen_to(cache, event);
                     if event.loses() {
-                        self.on_cache_loss(node);
+                        let private = &self.workload.private;
+                        private.on_redis_loss(&before, &cache.records());
                     }
                 }
             }

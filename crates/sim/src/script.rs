@@ -267,10 +267,7 @@ fn push_event(
             let hours = rng.u64(1..24 * 21);
             both(Event::Crash(node, rng.bool()), Event::Start(node));
             let between = at + (later - at) / 2;
-            events.push((
-                between,
-                Event::Suspend(Duration::from_secs(hours * 3_600)),
-            ));
+            events.push((between, Event::Suspend(Duration::from_secs(hours * 3_600))));
         }
         _ => events.push((at, Event::Clock(node, rng.i64(-60_000..60_000)))),
     }

@@ -53,7 +53,8 @@ impl Workload {
                 return;
             }
             let number = rng.usize(..self.keys);
-            if life.replication.is_none() {
+            let is_own = life.has_cache && rng.u8(..6) == 0;
+            if life.replication.is_none() || is_own {
                 self.call_own(node, &life, number, &mut rng).await;
                 continue;
             }
@@ -130,7 +131,8 @@ impl Workload {
         let key: Key = format!("{}{number}", private::prefix(node)).into();
         match rng.u8(..10) {
             0..=5 => self.put_own(node, life, &key, rng).await,
-            6 => {
+            // A delete of a node with SQL is archived, and the other nodes send it back.
+            6 if life.replication.is_none() => {
                 let number = self.private.begin(&key, Deed::Delete);
                 let deleted = life.engine.delete_stamped(&key).await;
                 self.log
