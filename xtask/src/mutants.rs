@@ -65,9 +65,9 @@ const MUTANTS: &[Mutant] = &[
         replace: "Clock::new(found.identity.origin(), Default::default())",
     },
     Mutant {
-        what: "the log remembers the clock for a start without the archive",
+        what: "the log remembers the clock",
         file: "sync-engine/src/engine/replay.rs",
-        find: "            self.clock.observe(self.wal.clock_bound());\n",
+        find: "        self.clock.observe(self.wal.clock_bound());\n",
         replace: "",
     },
     Mutant {
@@ -141,6 +141,18 @@ const MUTANTS: &[Mutant] = &[
         file: "sync-engine/src/engine/apply.rs",
         find: "} else if stored.stamp().time.ms() > believed_until {",
         replace: "} else if stored.stamp().time.ms() == i64::MIN + believed_until % 2 {",
+    },
+    Mutant {
+        what: "stamps are given when the place in the log is taken",
+        file: "sync-engine/src/engine/incoming.rs",
+        find: "        let first = Arc::<OnceLock<Stamp>>::default();\n",
+        replace: "        let first = Arc::<OnceLock<Stamp>>::default();\n        first.get_or_init(|| core.clock.reserve(core.now_ms(), drafts.len() as u64));\n",
+    },
+    Mutant {
+        what: "what only the cache keeps stays in the log until the cache has it",
+        file: "sync-engine/src/l1/dirty.rs",
+        find: "let is_kept = is_archived && cleared",
+        replace: "let is_kept = (is_archived || true) && cleared",
     },
     Mutant {
         what: "a shutdown flushes",

@@ -6,6 +6,8 @@ use std::time::Duration;
 use sync_engine::item::Stored;
 use sync_engine::merkle::node::Aggregate;
 
+use crate::node::Machine;
+use crate::private;
 use crate::run::Stage;
 
 /// How long the nodes have to become equal after everything was mended.
@@ -14,6 +16,12 @@ const HEALING: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_millis(500);
 
 impl Stage {
+    /// The machines that have a part in the mesh: they come first.
+    fn mesh(&self) -> impl Iterator<Item = (usize, &Arc<Machine>)> {
+        let machines = self.machines.iter().enumerate();
+        machines.filter(|(_, machine)| machine.sql.is_some())
+    }
+
     /// Looks at the nodes until it is that late.
     pub(crate) async fn watch_until(&self, at: Duration) {
         loop {
@@ -30,7 +38,7 @@ impl Stage {
     pub(crate) async fn look(&self) {
         let oracle = &self.workload.oracle;
         let keys = oracle.keys();
-        for (node, machine) in self.machines.iter().enumerate() {
+        for (node, machine) in self.mesh() {
             let Some(life) = machine.life() else { continue };
             let floors: Vec<_> = keys
                 .iter()
@@ -88,7 +96,7 @@ impl Stage {
 
     async fn roots(&self) -> Vec<Option<Aggregate>> {
         let mut roots = Vec::new();
-        for machine in &self.machines {
+        for (_, machine) in self.mesh() {
             let Some(life) = machine.life() else {
                 roots.push(None);
                 continue;
@@ -106,11 +114,7 @@ impl Stage {
     /// Item by item, on the disks.
     pub(crate) async fn compare(&self) {
         let oracle = &self.workload.oracle;
-        let rows: Vec<Vec<Stored>> = self
-            .machines
-            .iter()
-            .map(|machine| machine.sql.all())
-            .collect();
+        let rows: Vec<Vec<Stored>> = self.mesh().map(|(_, machine)| machine.rows()).collect();
         for (node, theirs) in rows.iter().enumerate().skip(1) {
             oracle.check_equal((0, &rows[0]), (node, theirs));
         }
@@ -135,9 +139,9 @@ impl Stage {
     /// Readers of each node see what its disk holds.
     async fn read_all(&self, rows: &[Stored]) {
         let oracle = &self.workload.oracle;
-        for (node, machine) in self.machines.iter().enumerate() {
+        for (node, machine) in self.mesh() {
             let Some(life) = machine.life() else { continue };
-            for stored in rows {
+            for stored in rows.iter().filter(|row| !private::is_own(row.key())) {
                 let key = stored.key();
                 let live = |now| stored.live_at(now).map(|item| item.stamp);
                 let got = life.engine.get(key).await;
@@ -149,6 +153,33 @@ impl Stage {
                     oracle.violation(format!(
                         "I4: node {node} reads {got:?} of {key}, which is at {leaf:?}"
                     ));
+                }
+            }
+        }
+    }
+
+    /// What the nodes alone keep, as it is after a last loss of power.
+    pub(crate) async fn read_own(&mut self) {
+        for node in 0..self.machines.len() {
+            let keys = self.workload.private.keys(node);
+            if keys.is_empty() {
+                continue;
+            }
+            self.crash(node, true);
+            self.start(node);
+            let begun = self.world.now();
+            while self.machines[node].life().is_none() && self.world.now() - begun < HEALING {
+                self.world.sleep(LOOK).await;
+            }
+            let life = self.machines[node].life();
+            for key in keys {
+                let is_read = match &life {
+                    Some(life) => self.workload.read_own(life, &key).await,
+                    None => false,
+                };
+                if !is_read {
+                    let what = format!("node {node} cannot read {key} though nothing is broken");
+                    self.workload.oracle.violation(what);
                 }
             }
         }

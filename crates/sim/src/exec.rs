@@ -65,6 +65,29 @@ impl World {
         })))
     }
 
+    /// Drops all that is still there: tasks hold the world, which holds them.
+    pub fn end(&self) {
+        loop {
+            let mut state = self.0.lock();
+            state.alive.clear();
+            state.ready.clear();
+            let tasks = std::mem::take(&mut state.tasks);
+            let timers = std::mem::take(&mut state.timers);
+            drop(state);
+            if tasks.is_empty() && timers.is_empty() {
+                return;
+            }
+            // Outside of the lock: what is dropped may wake and spawn.
+            drop((tasks, timers));
+        }
+    }
+
+    /// Lets time pass at once, as for machines that were all suspended. Only while no task is being polled but the caller's.
+    pub fn skip(&self, duration: Duration) {
+        let mut state = self.0.lock();
+        state.now = state.now.saturating_add(duration);
+    }
+
     /// Time since the world began.
     pub fn now(&self) -> Duration {
         self.0.lock().now

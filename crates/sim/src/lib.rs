@@ -15,7 +15,13 @@ pub mod wal;
 
 pub mod sql;
 
-pub mod cache;
+pub mod redis;
+
+mod cache;
+
+pub mod stream;
+
+pub mod post;
 
 pub mod cursors;
 
@@ -24,6 +30,8 @@ pub mod net;
 pub mod node;
 
 pub mod oracle;
+
+pub mod private;
 
 pub mod workload;
 

@@ -12,6 +12,8 @@ use replication_engine::{ConfigError, PeerConfig};
 use sync_engine::cdc::stream_id::StreamId;
 
 use crate::exec::World;
+use crate::post::SimPeer;
+use crate::redis::SimRedis;
 
 /// How long a caller waits on a line that is cut.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,6 +29,8 @@ pub struct Line {
     pub takes_ms: u64,
     /// One message in so many is lost; 0: none.
     pub loses_once_in: u64,
+    /// One question in so many arrives twice; 0: none.
+    pub repeats_once_in: u64,
 }
 
 impl Default for Line {
@@ -35,6 +39,7 @@ impl Default for Line {
             is_cut: false,
             takes_ms: 5,
             loses_once_in: 0,
+            repeats_once_in: 0,
         }
     }
 }
@@ -44,6 +49,8 @@ impl Default for Line {
 pub struct Net {
     world: World,
     lines: Arc<Mutex<BTreeMap<(String, String), Line>>>,
+    /// The nodes that are reached through their Redis.
+    redis: Arc<Mutex<BTreeMap<String, SimRedis>>>,
     rng: Arc<Mutex<fastrand::Rng>>,
 }
 
@@ -53,8 +60,14 @@ impl Net {
         Self {
             world: world.clone(),
             lines: Arc::default(),
+            redis: Arc::default(),
             rng: Arc::new(Mutex::new(world.rng())),
         }
+    }
+
+    /// From now on this node is reached through this Redis.
+    pub fn reach_through(&self, node: &str, redis: &SimRedis) {
+        self.redis.lock().insert(node.to_owned(), redis.clone());
     }
 
     /// Changes the line from one node to another.
@@ -100,6 +113,13 @@ impl Net {
         }
     }
 
+    /// Whether a question arrives twice, and then whether the answer to the first one comes last.
+    fn repeats(&self, from: &str, to: &str) -> Option<bool> {
+        let once_in = self.state(from, to).repeats_once_in;
+        let mut rng = self.rng.lock();
+        (once_in > 0 && rng.u64(..once_in) == 0).then(|| rng.bool())
+    }
+
     /// The dialler of this node, over lines that end at the doors which `inner` finds.
     pub fn dialler(&self, from: &str, inner: Arc<dyn Dialler>) -> Arc<dyn Dialler> {
         Arc::new(SimDialler {
@@ -125,11 +145,16 @@ struct SimDialler {
 
 impl Dialler for SimDialler {
     fn remote(&self, peer: &PeerConfig) -> Result<Arc<dyn Remote>, ConfigError> {
+        let redis = self.net.redis.lock().get(&peer.node_id).cloned();
+        let inner: Arc<dyn Remote> = match redis {
+            Some(redis) => Arc::new(SimPeer::new(&self.net.world, &redis, &self.from)),
+            None => self.inner.remote(peer)?,
+        };
         Ok(Arc::new(SimRemote {
             net: self.net.clone(),
             from: self.from.clone(),
             to: peer.node_id.clone(),
-            inner: self.inner.remote(peer)?,
+            inner,
         }))
     }
 }
@@ -175,7 +200,17 @@ impl Remote for SimRemote {
     }
 
     async fn ask(&self, question: Bytes) -> Result<Bytes, RemoteError> {
-        self.call("ask", self.inner.ask(question)).await
+        let asked = async {
+            let first = self.inner.ask(question.clone()).await;
+            match self.net.repeats(&self.from, &self.to) {
+                None => first,
+                Some(is_late) => {
+                    let second = self.inner.ask(question.clone()).await;
+                    if is_late { first } else { second }
+                }
+            }
+        };
+        self.call("ask", asked).await
     }
 
     async fn ping(&self) -> Result<(), RemoteError> {

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use replication_engine::mailbox::Mailbox;
 use replication_engine::peer::memory::{MemoryMesh, MemoryPort};
 use replication_engine::{PeerConfig, ReplicationConfig, ReplicationEngine};
+use sync_engine::cdc::ChangeLog;
 use sync_engine::cdc::memory::MemoryLog;
 use sync_engine::env::{Env, SharedEnv};
 use sync_engine::item::Stored;
@@ -13,13 +15,15 @@ use sync_engine::l3::memory::MemoryArchive;
 use sync_engine::{SyncEngine, SyncEngineConfig};
 use tokio::sync::watch;
 
-use crate::cache::SimCache;
 use crate::cursors::SimCursors;
 use crate::env::{SimEnv, Skew};
 use crate::exec::{Group, World};
 use crate::log::Log;
 use crate::net::Net;
+use crate::post::SimMailbox;
+use crate::redis::SimRedis;
 use crate::sql::SqlDisk;
+use crate::stream::SimStream;
 use crate::wal::WalDisk;
 
 /// Pause before a start that failed is tried again.
@@ -42,6 +46,8 @@ pub struct Setup {
     pub flush_ms: u64,
     /// Seconds between comparisons.
     pub cold_sec: u64,
+    /// Whether its stream and its mailbox are on its Redis.
+    pub posts_on_redis: bool,
 }
 
 /// What lasts.
@@ -50,10 +56,10 @@ pub struct Machine {
     pub setup: Setup,
     /// Its wall clock.
     pub skew: Skew,
-    /// Its rows.
-    pub sql: SqlDisk,
+    /// Its rows; without any it has no part in the mesh.
+    pub sql: Option<SqlDisk>,
     /// Its Redis, if it has one.
-    pub cache: Option<SimCache>,
+    pub cache: Option<SimRedis>,
     /// Its log, if it has one.
     pub wal: Option<WalDisk>,
     /// Its cursors.
@@ -70,19 +76,27 @@ pub struct Machine {
 pub struct Life {
     /// The store.
     pub engine: Arc<SyncEngine>,
-    /// Its replication.
-    pub replication: ReplicationEngine,
+    /// Its replication, if it has a part in the mesh.
+    pub replication: Option<ReplicationEngine>,
+    /// Whether it has a Redis.
+    pub has_cache: bool,
     /// Its environment.
     pub env: SharedEnv,
-    port: Arc<MemoryPort>,
+    port: Option<Arc<MemoryPort>>,
     // The settings never change; the senders keep the channels open.
     _settings: watch::Sender<SyncEngineConfig>,
     _config: watch::Sender<ReplicationConfig>,
 }
 
+type Posts = (
+    Arc<dyn ChangeLog>,
+    Arc<dyn Mailbox>,
+    Option<Arc<MemoryPort>>,
+);
+
 /// A copy of a machine's disks.
 pub struct Backup {
-    rows: MemoryArchive,
+    rows: Option<MemoryArchive>,
     wal: Option<WalDisk>,
 }
 
@@ -98,7 +112,7 @@ impl Machine {
         net: &Net,
         mesh: &MemoryMesh,
         setup: Setup,
-        (sql, wal, cache): (SqlDisk, Option<WalDisk>, Option<SimCache>),
+        (sql, wal, cache): (Option<SqlDisk>, Option<WalDisk>, Option<SimRedis>),
     ) -> Self {
         Self {
             setup,
@@ -171,11 +185,13 @@ impl Machine {
             ..SyncEngineConfig::default()
         };
         let (settings_sender, receiver) = watch::channel(settings.clone());
-        let log = Arc::new(MemoryLog::new(setup.stream_max, 64 << 20, env.clone()));
+        let (log, mailbox, port) = self.posts(&env);
         let mut builder = SyncEngine::builder(settings, receiver)
             .with_env(env.clone())
-            .with_archive(self.sql.open(group))
-            .with_changes(log.clone());
+            .with_changes(log);
+        if let Some(sql) = &self.sql {
+            builder = builder.with_archive(sql.open(group));
+        }
         if let Some(cache) = &self.cache {
             builder = builder.with_cache(Arc::new(cache.clone()));
         }
@@ -184,25 +200,44 @@ impl Machine {
         }
         let engine = Arc::new(builder.build());
         engine.start().await?;
-        let port = MemoryPort::new(log, env.clone());
-        self.mesh.add(&url(&setup.id), port.clone());
         let config = self.replication_config();
         let (config_sender, receiver) = watch::channel(config.clone());
-        let replication = ReplicationEngine::builder(config, receiver)
-            .with_store(engine.clone())
-            .with_dialler(self.net.dialler(&setup.id, self.mesh.dialler(&setup.id)))
-            .with_mailbox(port.clone())
-            .with_cursors(Arc::new(self.cursors.clone()))
-            .build();
-        replication.start().await?;
+        let replication = match &self.sql {
+            None => None,
+            Some(_) => {
+                let replication = ReplicationEngine::builder(config, receiver)
+                    .with_store(engine.clone())
+                    .with_dialler(self.net.dialler(&setup.id, self.mesh.dialler(&setup.id)))
+                    .with_mailbox(mailbox)
+                    .with_cursors(Arc::new(self.cursors.clone()))
+                    .build();
+                replication.start().await?;
+                Some(replication)
+            }
+        };
         Ok(Arc::new(Life {
             engine,
             replication,
+            has_cache: self.cache.is_some(),
             env,
             port,
             _settings: settings_sender,
             _config: config_sender,
         }))
+    }
+
+    /// Its stream and its mailbox, and the door if they are in memory.
+    fn posts(&self, env: &SharedEnv) -> Posts {
+        let setup = &self.setup;
+        if let (true, Some(redis)) = (setup.posts_on_redis, &self.cache) {
+            self.net.reach_through(&setup.id, redis);
+            let stream = SimStream::new(redis, setup.stream_max, env.clone());
+            return (Arc::new(stream), Arc::new(SimMailbox(redis.clone())), None);
+        }
+        let log = Arc::new(MemoryLog::new(setup.stream_max, 64 << 20, env.clone()));
+        let port = MemoryPort::new(log.clone(), env.clone());
+        self.mesh.add(&url(&setup.id), port.clone());
+        (log, port.clone(), Some(port))
     }
 
     fn replication_config(&self) -> ReplicationConfig {
@@ -232,8 +267,8 @@ impl Machine {
             return;
         };
         let life = self.life.lock().take();
-        if let Some(life) = &life {
-            life.port.set_up(false);
+        if let Some(port) = life.as_ref().and_then(|life| life.port.as_ref()) {
+            port.set_up(false);
         }
         self.world.kill(group);
         drop(life);
@@ -250,8 +285,12 @@ impl Machine {
         let Some(life) = self.life.lock().take() else {
             return self.crash(None);
         };
-        life.port.set_up(false);
-        life.replication.shutdown().await;
+        if let Some(port) = &life.port {
+            port.set_up(false);
+        }
+        if let Some(replication) = &life.replication {
+            replication.shutdown().await;
+        }
         life.engine.shutdown().await;
         let group = self.group.lock().take();
         drop(life);
@@ -260,9 +299,13 @@ impl Machine {
         }
     }
 
-    /// Everything on its disks is gone. Only while it is off.
+    /// Everything on its disks is gone. Only while it is off. Without SQL its Redis is on the same machine.
     pub fn wipe(&self) {
-        self.sql.wipe();
+        match (&self.sql, &self.cache) {
+            (Some(sql), _) => sql.wipe(),
+            (None, Some(cache)) => cache.wipe(),
+            (None, None) => {}
+        }
         if let Some(wal) = &self.wal {
             wal.wipe();
         }
@@ -272,14 +315,17 @@ impl Machine {
     /// A copy of its disks.
     pub fn backup(&self) -> Backup {
         Backup {
-            rows: self.sql.copy(),
+            rows: self.sql.as_ref().map(SqlDisk::copy),
             wal: self.wal.as_ref().map(WalDisk::copy),
         }
     }
 
     /// Puts a backup of this or another machine on its disks. Only while it is off.
     pub fn restore(&self, backup: &Backup) {
-        self.sql.put_back(backup.rows.copy());
+        match (&self.sql, &backup.rows) {
+            (Some(sql), Some(rows)) => sql.put_back(rows.copy()),
+            _ => return self.wipe(),
+        }
         match (&self.wal, &backup.wal) {
             (Some(wal), Some(copy)) => wal.put_back(copy),
             (Some(wal), None) => wal.wipe(),
@@ -288,9 +334,21 @@ impl Machine {
         self.cursors.wipe();
     }
 
+    /// The rows that it has in SQL.
+    pub fn rows(&self) -> Vec<Stored> {
+        self.sql.as_ref().map(SqlDisk::all).unwrap_or_default()
+    }
+
+    /// All that its log and its Redis hold.
+    pub fn in_cache(&self) -> Vec<Stored> {
+        let mut all: Vec<Stored> = self.cache.iter().flat_map(SimRedis::records).collect();
+        all.extend(self.wal.iter().flat_map(WalDisk::records));
+        all
+    }
+
     /// All that its disks hold.
     pub fn on_disk(&self) -> Vec<Stored> {
-        let mut all = self.sql.all();
+        let mut all = self.rows();
         all.extend(self.wal.iter().flat_map(WalDisk::records));
         all
     }

@@ -6,14 +6,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use replication_engine::peer::memory::MemoryMesh;
 
-use crate::cache::SimCache;
 use crate::exec::World;
 use crate::log::Log;
 use crate::net::Net;
 use crate::node::{Backup, Life, Machine, Setup};
 use crate::oracle::Oracle;
+use crate::private::Private;
+use crate::redis::SimRedis;
 use crate::script::{CacheEvent, Event, Script, Topology};
-use crate::sql::SqlDisk;
+use crate::sql::{SqlDisk, SqlFaults};
 use crate::wal::WalDisk;
 use crate::workload::Workload;
 
@@ -42,13 +43,14 @@ pub fn run(seed: u64) -> Report {
     let stage = Stage::new(&world, script);
     let log = stage.log.clone();
     let oracle = stage.workload.oracle.clone();
+    let private = stage.workload.private.clone();
     let healed = stage.healed.clone();
     if let Err(halt) = world.run(stage.play()) {
         oracle.violation(format!("{halt:?}"));
     }
     let mut report = Report {
         violations: oracle.violations(),
-        acknowledged: oracle.acknowledged(),
+        acknowledged: oracle.acknowledged() + private.acknowledged(),
         took: world.now(),
         healed_in: *healed.lock(),
         log: String::new(),
@@ -61,6 +63,7 @@ pub fn run(seed: u64) -> Report {
         report.violations.len()
     ));
     report.log = log.take();
+    world.end();
     report
 }
 
@@ -74,6 +77,8 @@ pub(crate) struct Stage {
     pub(crate) workload: Workload,
     pub(crate) log: Log,
     pub(crate) healed: Arc<Mutex<Duration>>,
+    /// How much of the time is not the script's.
+    skipped: Duration,
     rng: fastrand::Rng,
 }
 
@@ -91,7 +96,7 @@ fn peers_of(topology: Topology, node: usize, nodes: usize) -> Vec<String> {
     (0..nodes).filter(knows).map(name).collect()
 }
 
-fn happen_to(cache: &SimCache, event: CacheEvent) {
+fn happen_to(cache: &SimRedis, event: CacheEvent) {
     match event {
         CacheEvent::Down(is_down) => cache.faults(|faults| faults.is_down = is_down),
         CacheEvent::Full(is_full) => cache.faults(|faults| faults.is_full = is_full),
@@ -107,7 +112,8 @@ impl Stage {
     fn new(world: &World, script: Script) -> Self {
         let log = Log::new(world);
         let (net, mesh) = (Net::new(world), MemoryMesh::default());
-        let nodes = script.kinds.len();
+        let replicating = |kind: &&crate::script::Kind| kind.place.is_some();
+        let nodes = script.kinds.iter().filter(replicating).count();
         let machine = |(node, kind): (usize, &crate::script::Kind)| {
             let setup = Setup {
                 id: name(node),
@@ -117,10 +123,11 @@ impl Stage {
                 l1_bytes: script.l1_bytes,
                 flush_ms: script.flush_ms,
                 cold_sec: 2,
+                posts_on_redis: kind.posts_on_redis,
             };
-            let sql = SqlDisk::new(world, kind.place);
+            let sql = kind.place.map(|place| SqlDisk::new(world, place));
             let wal = kind.has_wal.then(|| WalDisk::new(world.rng()));
-            let cache = kind.has_cache.then(|| SimCache::new(world));
+            let cache = kind.has_cache.then(|| SimRedis::new(world));
             Arc::new(Machine::new(
                 world,
                 &log,
@@ -131,9 +138,11 @@ impl Stage {
             ))
         };
         let machines: Vec<_> = script.kinds.iter().enumerate().map(machine).collect();
+        let oracle = Oracle::new(&log);
         let workload = Workload {
             log: log.clone(),
-            oracle: Oracle::new(&log),
+            private: Private::new(&oracle),
+            oracle,
             keys: script.keys,
             pause_ms: script.pause_ms,
             is_over: Arc::default(),
@@ -147,6 +156,7 @@ impl Stage {
             workload,
             log,
             healed: Arc::default(),
+            skipped: Duration::ZERO,
             rng: world.rng(),
             script,
         }
@@ -173,11 +183,11 @@ impl Stage {
         }
         let events = std::mem::take(&mut self.script.events);
         for (at, event) in events {
-            self.watch_until(at).await;
+            self.watch_until(at + self.skipped).await;
             self.note(&event);
             self.happen(event).await;
         }
-        self.watch_until(self.script.end).await;
+        self.watch_until(self.script.end + self.skipped).await;
         self.workload
             .is_over
             .store(true, std::sync::atomic::Ordering::SeqCst);
@@ -188,11 +198,12 @@ impl Stage {
             self.world.sleep(LAST_EXPIRY).await;
             if self.heal().await {
                 self.compare().await;
+                self.read_own().await;
             }
         }
     }
 
-    fn start(&self, node: usize) {
+    pub(crate) fn start(&self, node: usize) {
         let Some(machine) = self.machines.get(node) else {
             return;
         };
@@ -208,7 +219,7 @@ impl Stage {
         });
     }
 
-    fn crash(&mut self, node: usize, with_power: bool) {
+    pub(crate) fn crash(&mut self, node: usize, with_power: bool) {
         let machine = self.machines[node].clone();
         let mut rng = self.rng.fork();
         machine.crash(with_power.then_some(&mut rng));
@@ -222,6 +233,25 @@ impl Stage {
         let kept = self.machines[node].on_disk();
         let anywhere = self.machines.iter().flat_map(|machine| machine.on_disk());
         self.workload.oracle.on_loss(node, kept, anywhere.collect());
+        self.on_cache_loss(node);
+    }
+
+    fn on_replaced(&self, node: usize) {
+        self.on_loss(node);
+        if self.machines[node].sql.is_some() {
+            self.workload.private.give_up(node);
+        }
+    }
+
+    fn on_cache_loss(&self, node: usize) {
+        let kept = self.machines[node].in_cache();
+        self.workload.private.on_loss(node, &kept);
+    }
+
+    fn sql_faults(&self, node: usize, change: impl FnOnce(&mut SqlFaults)) {
+        if let Some(sql) = &self.machines[node].sql {
+            sql.faults(change);
+        }
     }
 
     async fn happen(&mut self, event: Event) {
@@ -241,35 +271,34 @@ impl Stage {
             Event::Wipe(node) => {
                 self.crash(node, true);
                 self.machines[node].wipe();
-                self.on_loss(node);
+                self.on_replaced(node);
             }
             Event::Backup(node) => self.backups[node] = Some(self.machines[node].backup()),
             Event::Restore(node, of) => {
                 self.crash(node, true);
                 if let Some(backup) = &self.backups[of] {
                     self.machines[node].restore(backup);
-                    self.on_loss(node);
+                    self.on_replaced(node);
                 }
             }
             Event::Cut(from, to) => self.net.line(&id(from), &id(to), |line| line.is_cut = true),
-            Event::Noise(from, to, once_in) => self.net.line(&id(from), &id(to), |line| {
-                line.takes_ms = 2_000;
-                line.loses_once_in = once_in;
-            }),
+            Event::Noise(from, to, takes_ms, once_in) => {
+                self.net.line(&id(from), &id(to), |line| {
+                    line.takes_ms = takes_ms;
+                    line.loses_once_in = once_in;
+                    line.repeats_once_in = once_in;
+                });
+            }
             Event::Mend => self.net.heal(),
             Event::SqlDown(node, is_down) => {
-                self.machines[node]
-                    .sql
-                    .faults(|faults| faults.is_down = is_down);
+                self.sql_faults(node, |faults| faults.is_down = is_down);
             }
-            Event::SqlFlaky(node, once_in) => self.machines[node].sql.faults(|faults| {
+            Event::SqlFlaky(node, once_in) => self.sql_faults(node, |faults| {
                 faults.fails_once_in = once_in;
                 faults.loses_reply_once_in = once_in;
             }),
             Event::SqlSlow(node, ms) => {
-                self.machines[node]
-                    .sql
-                    .faults(|faults| faults.takes_ms = ms);
+                self.sql_faults(node, |faults| faults.takes_ms = ms);
             }
             Event::SyncFails(node, once_in) => {
                 if let Some(wal) = &self.machines[node].wal {
@@ -278,8 +307,17 @@ impl Stage {
             }
             Event::Cache(node, event) => {
                 if let Some(cache) = &self.machines[node].cache {
+                    let before = cache.records();
                     happen_to(cache, event);
+                    if event.loses() {
+                        let private = &self.workload.private;
+                        private.on_redis_loss(&before, &cache.records());
+                    }
                 }
+            }
+            Event::Suspend(duration) => {
+                self.world.skip(duration);
+                self.skipped += duration;
             }
             Event::Clock(node, ms) => self.machines[node].skew.set(ms),
         }
@@ -290,7 +328,7 @@ impl Stage {
         self.net.heal();
         for node in 0..self.machines.len() {
             let machine = self.machines[node].clone();
-            machine.sql.faults(|faults| *faults = Default::default());
+            self.sql_faults(node, |faults| *faults = Default::default());
             machine.skew.set(0);
             if let Some(wal) = &machine.wal {
                 wal.fail_syncs(0);

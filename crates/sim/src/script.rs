@@ -19,12 +19,37 @@ pub enum Topology {
 /// One machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
-    /// Where its rows are.
-    pub place: Place,
+    /// Where its rows are; `None`: it has no SQL, and so no part in the mesh.
+    pub place: Option<Place>,
     /// Whether it has a write-ahead log.
     pub has_wal: bool,
     /// Whether it has a Redis.
     pub has_cache: bool,
+    /// Whether its stream and its mailbox are on that; else they are in memory.
+    pub posts_on_redis: bool,
+}
+
+impl Kind {
+    fn replicating(rng: &mut fastrand::Rng) -> Self {
+        Self {
+            place: Some(match rng.u8(..3) {
+                0 => Place::Server,
+                _ => Place::File,
+            }),
+            has_wal: rng.u8(..4) != 0,
+            has_cache: rng.bool(),
+            posts_on_redis: rng.u8(..4) != 0,
+        }
+    }
+
+    fn alone(rng: &mut fastrand::Rng) -> Self {
+        Self {
+            place: None,
+            has_wal: rng.u8(..8) != 0,
+            has_cache: true,
+            posts_on_redis: rng.bool(),
+        }
+    }
 }
 
 /// Something that happens to one or two nodes.
@@ -44,8 +69,8 @@ pub enum Event {
     Restore(usize, usize),
     /// The line is cut, in this direction.
     Cut(usize, usize),
-    /// The line is slow and loses one message in so many.
-    Noise(usize, usize, u64),
+    /// The line takes up to so many milliseconds, and loses and repeats one message in so many.
+    Noise(usize, usize, u64, u64),
     /// All lines are whole again.
     Mend,
     /// SQL answers nothing (true), or again.
@@ -58,6 +83,8 @@ pub enum Event {
     SyncFails(usize, u64),
     /// Something happens to the Redis.
     Cache(usize, CacheEvent),
+    /// All machines stand still for so long, and their clocks go on.
+    Suspend(Duration),
     /// The wall clock is set to be off by so many milliseconds.
     Clock(usize, i64),
 }
@@ -79,6 +106,13 @@ pub enum CacheEvent {
     Wipe,
     /// It throws out some of what it holds.
     Evict,
+}
+
+impl CacheEvent {
+    /// Whether it may lose what nobody else has.
+    pub fn loses(&self) -> bool {
+        matches!(self, Self::FailOver(_) | Self::Wipe | Self::Evict)
+    }
 }
 
 impl fmt::Display for Event {
@@ -117,17 +151,11 @@ impl Script {
     pub fn of(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed ^ 0x005c_91b7);
         let nodes = rng.usize(2..=5);
-        let kinds = (0..nodes)
-            .map(|_| Kind {
-                place: if rng.u8(..3) == 0 {
-                    Place::Server
-                } else {
-                    Place::File
-                },
-                has_wal: rng.u8(..4) != 0,
-                has_cache: rng.u8(..3) == 0,
-            })
-            .collect();
+        let mut kinds: Vec<Kind> = (0..nodes).map(|_| Kind::replicating(&mut rng)).collect();
+        if rng.u8(..3) == 0 {
+            kinds.push(Kind::alone(&mut rng));
+        }
+        let machines = kinds.len();
         let topology = match rng.u8(..4) {
             0 => Topology::Hub,
             1 => Topology::Chain,
@@ -137,7 +165,7 @@ impl Script {
         let mut events: Vec<(Duration, Event)> = Vec::new();
         for _ in 0..rng.usize(1..25) {
             let at = Duration::from_millis(rng.u64(..end.as_millis() as u64));
-            push_event(&mut rng, nodes, at, &mut events);
+            push_event(&mut rng, machines, at, &mut events);
         }
         events.sort_by_key(|(at, _)| *at);
         Self {
@@ -171,7 +199,7 @@ fn push_event(
         events.push((at, begin));
         events.push((later, end));
     };
-    match rng.u8(..18) {
+    match rng.u8(..19) {
         0 | 1 => both(Event::Crash(node, rng.bool()), Event::Start(node)),
         2 => both(Event::Stop(node), Event::Start(node)),
         3 => both(Event::Wipe(node), Event::Start(node)),
@@ -182,7 +210,11 @@ fn push_event(
             both(Event::Cut(node, other), Event::Mend);
             events.push((at, Event::Cut(other, node)));
         }
-        8 => both(Event::Noise(node, other, rng.u64(2..10)), Event::Mend),
+        8 => {
+            let takes_ms = *[50, 2_000, 20_000].get(rng.usize(..3)).unwrap_or(&50);
+            let noise = Event::Noise(node, other, takes_ms, rng.u64(2..10));
+            both(noise, Event::Mend);
+        }
         9 => both(Event::SqlDown(node, true), Event::SqlDown(node, false)),
         10 => both(
             Event::SqlFlaky(node, rng.u64(2..20)),
@@ -229,6 +261,13 @@ fn push_event(
                 5 => events.push((at, cache(CacheEvent::Wipe))),
                 _ => events.push((at, cache(CacheEvent::Evict))),
             }
+        }
+        17 => {
+            // Whoever is off meanwhile was away for that long.
+            let hours = rng.u64(1..24 * 21);
+            both(Event::Crash(node, rng.bool()), Event::Start(node));
+            let between = at + (later - at) / 2;
+            events.push((between, Event::Suspend(Duration::from_secs(hours * 3_600))));
         }
         _ => events.push((at, Event::Clock(node, rng.i64(-60_000..60_000)))),
     }

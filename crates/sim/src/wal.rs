@@ -22,8 +22,12 @@ struct Platter {
     records: BTreeMap<WalPos, Stored>,
     next: WalPos,
     synced: WalPos,
+    /// What lies below is freed.
     floor: WalPos,
+    /// The floor that a start finds: freeing reaches the disk later, or never.
+    floor_on_disk: WalPos,
     clock: HlcTime,
+    clock_synced: HlcTime,
     /// One sync in so many fails; 0: none.
     sync_fails_once_in: u64,
     rng: fastrand::Rng,
@@ -37,7 +41,9 @@ impl WalDisk {
             next: 1,
             synced: 1,
             floor: 1,
+            floor_on_disk: 1,
             clock: HlcTime::default(),
+            clock_synced: HlcTime::default(),
             sync_fails_once_in: 0,
             rng,
         })))
@@ -51,7 +57,8 @@ impl WalDisk {
         disk.records.split_off(&kept);
         disk.next = kept;
         disk.synced = kept;
-        disk.floor = disk.floor.min(kept);
+        disk.clock = disk.clock_synced;
+        disk.floor_on_disk = disk.floor_on_disk.min(kept);
     }
 
     /// Nothing is left on it.
@@ -78,17 +85,20 @@ impl WalDisk {
         self.0.lock().sync_fails_once_in = once_in;
     }
 
-    /// The newest record of each key that is still there, synced.
+    /// The records that are needed and synced.
     pub fn records(&self) -> Vec<Stored> {
         let disk = self.0.lock();
         disk.records
-            .range(..disk.synced)
+            .range(disk.floor.min(disk.synced)..disk.synced)
             .map(|(_, stored)| stored.clone())
             .collect()
     }
 
-    /// Opens it.
+    /// Opens it. Some of what was freed is there again.
     pub fn open(&self, env: SharedEnv) -> Arc<SimWal> {
+        let mut disk = self.0.lock();
+        disk.floor = disk.floor_on_disk;
+        drop(disk);
         let inner = Inner {
             disk: self.clone(),
             unsynced: Mutex::default(),
@@ -113,6 +123,25 @@ impl WalDisk {
         }
         let takes = Duration::from_micros(disk.rng.u64(50..5_000));
         (first, disk.next, takes)
+    }
+
+    /// All that stands before `end` is on the disk, and perhaps also what is freed.
+    fn synced(&self, end: WalPos) {
+        let mut disk = self.0.lock();
+        disk.synced = end;
+        disk.clock_synced = disk.clock;
+        if disk.rng.bool() {
+            let floor = disk.floor.min(end);
+            disk.floor_on_disk = floor;
+            disk.records = disk.records.split_off(&floor);
+        }
+    }
+
+    /// How long a caller waits for his place: as often as not another one overtakes him.
+    fn hesitates(&self) -> Option<Duration> {
+        let mut disk = self.0.lock();
+        let hesitates = disk.rng.u8(..4) == 0;
+        hesitates.then(|| Duration::from_micros(disk.rng.u64(1..2_000)))
     }
 
     fn sync_fails(&self) -> bool {
@@ -161,7 +190,7 @@ impl Inner {
         }
         let rest = self.unsynced.lock().split_off(&end);
         let synced = std::mem::replace(&mut *self.unsynced.lock(), rest);
-        self.disk.0.lock().synced = end;
+        self.disk.synced(end);
         for (first, records) in synced {
             records.logged(first);
         }
@@ -182,6 +211,9 @@ impl Inner {
 #[async_trait]
 impl Wal for SimWal {
     async fn append(&self, mut records: Box<dyn Appending>) -> Result<WalPos, WalError> {
+        if let Some(pause) = self.inner.disk.hesitates() {
+            self.env.sleep(pause).await;
+        }
         self.inner.check()?;
         records.placed();
         let (first, end, takes) = self.inner.disk.write(records.records());
@@ -201,8 +233,6 @@ impl Wal for SimWal {
         let mut disk = self.inner.disk.0.lock();
         let floor = pos.min(disk.next);
         disk.floor = disk.floor.max(floor);
-        let floor = disk.floor;
-        disk.records = disk.records.split_off(&floor);
     }
 
     async fn read_from(

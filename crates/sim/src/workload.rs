@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use sync_engine::item::hash::ContentHash;
 use sync_engine::item::key::Key;
-use sync_engine::item::stamp::{Origin, Stamp};
+use sync_engine::item::options::CacheTtl;
 use sync_engine::{SubmitOptions, SyncItem};
 
 use crate::log::Log;
 use crate::node::Life;
 use crate::oracle::{Oracle, Try};
+use crate::private::{self, Deed, Private};
 
 /// What the callers of all nodes share.
 #[derive(Clone)]
@@ -20,6 +21,8 @@ pub struct Workload {
     pub log: Log,
     /// Who is told.
     pub oracle: Oracle,
+    /// Who is told of what a node alone keeps.
+    pub private: Private,
     /// Keys that are written.
     pub keys: usize,
     /// Milliseconds between two writes of one writer, at the most.
@@ -49,7 +52,13 @@ impl Workload {
             if self.is_over.load(Ordering::SeqCst) {
                 return;
             }
-            let key = self.key(rng.usize(..self.keys));
+            let number = rng.usize(..self.keys);
+            let is_own = life.has_cache && rng.u8(..6) == 0;
+            if life.replication.is_none() || is_own {
+                self.call_own(node, &life, number, &mut rng).await;
+                continue;
+            }
+            let key = self.key(number);
             match rng.u8(..10) {
                 0..=5 => self.put(node, &life, &key, &mut rng).await,
                 6..=7 => self.delete(node, &life, &key).await,
@@ -84,21 +93,12 @@ impl Workload {
     }
 
     async fn delete(&self, node: usize, life: &Life, key: &Key) {
-        let floor = self.oracle.floor(node, key);
-        self.oracle.begin(key, Try::Delete);
-        let deleted = life.engine.delete(key).await;
+        let number = self.oracle.begin(key, Try::Delete);
+        let deleted = life.engine.delete_stamped(key).await;
         self.log
             .note(format_args!("n{node} delete {key}: {deleted:?}"));
-        if !matches!(deleted, Ok(true)) {
-            return;
-        }
-        // A delete gives no stamp; it is above what this node was known to have.
-        if let Some(floor) = floor {
-            let above = Stamp {
-                time: floor.time.next(),
-                origin: Origin::default(),
-            };
-            self.oracle.promise(node, key, above);
+        if let Ok(Some(stamp)) = deleted {
+            self.oracle.acknowledge(node, key, number, stamp);
         }
     }
 
@@ -123,6 +123,63 @@ impl Workload {
                     ));
                 }
             }
+        }
+    }
+
+    /// One write and one read of a key that this node alone keeps.
+    async fn call_own(&self, node: usize, life: &Life, number: usize, rng: &mut fastrand::Rng) {
+        let key: Key = format!("{}{number}", private::prefix(node)).into();
+        match rng.u8(..10) {
+            0..=5 => self.put_own(node, life, &key, rng).await,
+            // A delete of a node with SQL is archived, and the other nodes send it back.
+            6 if life.replication.is_none() => {
+                let number = self.private.begin(&key, Deed::Delete);
+                let deleted = life.engine.delete_stamped(&key).await;
+                self.log
+                    .note(format_args!("n{node} delete {key}: {deleted:?}"));
+                if let Ok(Some(stamp)) = deleted {
+                    self.private.acknowledge(&key, number, stamp);
+                }
+            }
+            _ => {}
+        }
+        self.read_own(life, &key).await;
+    }
+
+    async fn put_own(&self, node: usize, life: &Life, key: &Key, rng: &mut fastrand::Rng) {
+        let number = self.count.fetch_add(1, Ordering::SeqCst);
+        let mut content = format!("{node}/{number}").into_bytes();
+        content.resize(content.len() + rng.usize(..64), b'.');
+        let secs = rng.bool().then(|| rng.u64(1..20));
+        let hash = ContentHash::of(&content);
+        let options = match secs {
+            Some(secs) => SubmitOptions::cache(CacheTtl::custom_secs(secs)),
+            None => SubmitOptions {
+                sql: false,
+                ..SubmitOptions::default()
+            },
+        };
+        let item = SyncItem::new(key.clone(), content).with_options(options);
+        let lives_ms = secs.map(|secs| i64::try_from(secs * 1_000).unwrap_or(i64::MAX));
+        let number = self.private.begin(key, Deed::Put { hash, lives_ms });
+        match life.engine.submit(item).await {
+            Ok(stamp) => {
+                self.private.acknowledge(key, number, stamp);
+                self.log.note(format_args!("n{node} put {key} at {stamp}"));
+            }
+            Err(error) => self.log.note(format_args!("n{node} put {key}: {error}")),
+        }
+    }
+
+    /// Reads a key that this node alone keeps; false: it could not be read.
+    pub(crate) async fn read_own(&self, life: &Life, key: &Key) -> bool {
+        let (floor, began_ms) = (self.private.floor(key), life.env.now_ms());
+        match life.engine.get(key).await {
+            Ok(item) => {
+                self.private.on_read(key, floor, item.as_ref(), began_ms);
+                true
+            }
+            Err(_) => false,
         }
     }
 }

@@ -5,6 +5,7 @@ mod common;
 
 use std::sync::Arc;
 
+use common::flaky_cache::FlakyCache;
 use common::*;
 use sync_engine::l3::memory::MemoryArchive;
 use sync_engine::{
@@ -196,6 +197,33 @@ async fn i13_the_only_tier_being_down_is_an_error() {
             .get("a")
             .await
             .is_ok_and(|a| a.unwrap().content == "x")
+    })
+    .await;
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i13_what_only_the_cache_keeps_is_not_absent_before_the_archive_is_opened() {
+    let (dir, cache) = (tempfile::tempdir().unwrap(), FlakyCache::new());
+    let archive = MemoryArchive::new();
+    let first = Arc::new(archive.restarted());
+    let engine = started_with(config(dir.path()), first, cache.clone()).await;
+    let only = SubmitOptions::cache(CacheTtl::Hour);
+    engine
+        .submit_with(item("only", "kept"), only)
+        .await
+        .unwrap();
+    flushed(&engine).await;
+    engine.shutdown().await;
+
+    archive.set_down(true);
+    let second = Arc::new(archive.restarted());
+    let engine = started_with(config(dir.path()), second, cache).await;
+    archive.set_down(false);
+    eventually("the cache is asked", async || {
+        let found = engine.get("only").await;
+        assert!(!matches!(found, Ok(None)), "it is there");
+        found.is_ok()
     })
     .await;
     engine.shutdown().await;

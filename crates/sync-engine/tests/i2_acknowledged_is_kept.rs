@@ -4,13 +4,17 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use common::flaky_cache::FlakyCache;
 use common::fragile_log::FragileLog;
 use common::*;
 use sync_engine::l3::ArchiveStore;
 use sync_engine::l3::memory::MemoryArchive;
-use sync_engine::{Ack, ErrorKind, SyncEngine, SyncEngineConfig, SyncItem};
+use sync_engine::{
+    Ack, CacheTtl, ErrorKind, SubmitOptions, SyncEngine, SyncEngineConfig, SyncItem,
+};
 use tokio::sync::watch;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -259,5 +263,39 @@ async fn i2_a_log_that_failed_takes_no_writes_and_is_no_good_health() {
     // What was acknowledged before is served and stored.
     assert_eq!(text(&engine, "before").await.as_deref(), Some("x"));
     flushed(&engine).await;
+    engine.shutdown().await;
+}
+
+/// The log as it is at this moment, as a crash leaves it.
+fn crash(dir: &std::path::Path) -> tempfile::TempDir {
+    let crashed = tempfile::tempdir().unwrap();
+    for suffix in ["", "-wal"] {
+        let name = format!("wal.db{suffix}");
+        std::fs::copy(dir.join(&name), crashed.path().join(&name)).unwrap();
+    }
+    crashed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i2_what_only_the_cache_keeps_stays_in_the_log_until_the_cache_has_it() {
+    let (dir, cache) = (tempfile::tempdir().unwrap(), FlakyCache::new());
+    let archive = Arc::new(MemoryArchive::new());
+    let engine = started_with(config(dir.path()), archive.clone(), cache.clone()).await;
+    cache.fail_puts.store(true, Ordering::SeqCst);
+    let only = SubmitOptions::cache(CacheTtl::Hour);
+    engine
+        .submit_with(item("only", "kept"), only)
+        .await
+        .unwrap();
+    assert!(engine.force_flush().await.is_err());
+    // What is stored leaves the log with the next write to it.
+    engine.submit(item("next", "x")).await.unwrap();
+    let crashed = crash(dir.path());
+
+    cache.fail_puts.store(false, Ordering::SeqCst);
+    let archive = Arc::new(archive.restarted());
+    let again = started_with(config(crashed.path()), archive, cache).await;
+    assert_eq!(text(&again, "only").await.as_deref(), Some("kept"));
+    again.shutdown().await;
     engine.shutdown().await;
 }

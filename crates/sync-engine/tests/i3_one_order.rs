@@ -10,6 +10,8 @@ use std::sync::atomic::Ordering;
 use common::flaky_cache::FlakyCache;
 use common::hesitant_log::HesitantLog;
 use common::*;
+use sync_engine::env::{Env, RealEnv};
+use sync_engine::wal::Wal;
 use sync_engine::{SyncEngine, SyncEngineConfig};
 use tokio::sync::watch;
 
@@ -69,5 +71,20 @@ async fn i3_the_newest_write_of_a_key_is_the_last_that_the_log_has_of_it() {
     let again = started_without_sql(log, cache).await;
     assert_eq!(text(&again, "k").await, seen);
     again.shutdown().await;
+    engine.shutdown().await;
+}
+
+/// The cache has the writes of the last run, and nothing else says when they were: the wall clock may have been set back.
+#[tokio::test(flavor = "multi_thread")]
+async fn i3_without_an_archive_the_log_says_how_far_the_clock_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = HesitantLog::open(&dir.path().join("wal.db"));
+    let last_run = stamp(RealEnv::default().now_ms() + 60_000, 0, "test-node");
+    let logged = vec![stamped(item("k", "of the last run"), last_run)];
+    let first = log.append(Box::new(logged)).await.unwrap();
+    log.free_below(first + 1);
+    let engine = started_without_sql(log, FlakyCache::new()).await;
+    let now = engine.submit(item("k", "newer")).await.unwrap();
+    assert!(now > last_run, "{now} after {last_run}");
     engine.shutdown().await;
 }

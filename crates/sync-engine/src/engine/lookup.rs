@@ -59,6 +59,17 @@ impl Core {
     }
 
     async fn seek_in_cache(&self, seeks: &mut [Seek]) {
+        if self.cache.is_configured() && !self.archive_is_open() {
+            // An archive that answers by now does not know of what the cache alone keeps.
+            let error = Arc::new(CacheError::Unavailable {
+                op: "get",
+                source: "what it holds is not believed before the archive is opened".into(),
+            });
+            seeks
+                .iter_mut()
+                .for_each(|seek| seek.cache_error = Some(error.clone()));
+            return;
+        }
         let mut asked: Vec<&mut Seek> = seeks
             .iter_mut()
             .filter(|s| self.cache_is_believed(&s.key))

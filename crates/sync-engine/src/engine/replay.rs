@@ -17,10 +17,8 @@ use crate::wal::WalPos;
 impl Core {
     /// Takes what the log holds into L1, dirty, to be stored like any other write.
     pub(super) async fn replay(self: &Arc<Self>) -> Result<(), StorageError> {
-        if !self.archive_is_open() {
-            // Its clock bound cannot be asked; what was acknowledged here, the log remembers.
-            self.clock.observe(self.wal.clock_bound());
-        }
+        // An archive that is away cannot be asked for its clock bound, and one that does not exist has none.
+        self.clock.observe(self.wal.clock_bound());
         let (mut pos, end) = self.wal.bounds();
         let page_records = self.config().wal_drain_batch_size;
         let mut seen = 0u64;

@@ -168,13 +168,14 @@ impl Pin {
 
     /// The flight is over. `same`: the entry is still the write that was in flight, so that what is `done` counts.
     ///
-    /// The log position is free once the archive has the write, or once nothing is due where no archive was wanted.
-    pub(super) fn settle(&mut self, same: bool, done: Due) -> Settled {
+    /// The log position is free once the archive has the write, if it `is_archived` at all, or once nothing is due.
+    pub(super) fn settle(&mut self, same: bool, done: Due, is_archived: bool) -> Settled {
         let mut settled = Settled::default();
         if same {
             let cleared = self.due.intersection(done);
             self.due = self.due.remove(done);
-            if cleared.contains(Due::ARCHIVE) || self.due.is_empty() {
+            let is_kept = is_archived && cleared.contains(Due::ARCHIVE);
+            if is_kept || self.due.is_empty() {
                 settled.freed_pos = self.pos.take();
             }
             if self.due.is_empty() {
@@ -232,7 +233,7 @@ mod tests {
         pin = second;
         assert!(pin.begin());
         assert!(!pin.begin());
-        let settled = pin.settle(true, BOTH);
+        let settled = pin.settle(true, BOTH, true);
         assert_eq!(
             settled,
             Settled {
@@ -242,14 +243,14 @@ mod tests {
             }
         );
         assert!(!pin.holds());
-        assert_eq!(pin.settle(true, BOTH), Settled::default());
+        assert_eq!(pin.settle(true, BOTH, true), Settled::default());
     }
 
     #[test]
     fn the_archive_frees_the_log_and_the_cache_still_pins() {
         let (mut pin, _) = Pin::succeed(None, BOTH, Some(1), 10);
         assert!(pin.begin());
-        let settled = pin.settle(true, Due::ARCHIVE);
+        let settled = pin.settle(true, Due::ARCHIVE, true);
         assert_eq!(
             settled,
             Settled {
@@ -259,15 +260,24 @@ mod tests {
             }
         );
         assert!(pin.begin());
-        let settled = pin.settle(true, Due::CACHE);
+        let settled = pin.settle(true, Due::CACHE, true);
         assert_eq!((settled.freed_pos, settled.released), (None, 10));
+    }
+
+    #[test]
+    fn what_only_the_cache_keeps_stays_in_the_log_until_the_cache_has_it() {
+        let (mut pin, _) = Pin::succeed(None, BOTH, Some(1), 10);
+        assert!(pin.begin());
+        assert_eq!(pin.settle(true, Due::ARCHIVE, false).freed_pos, None);
+        assert!(pin.begin());
+        assert_eq!(pin.settle(true, Due::CACHE, false).freed_pos, Some(1));
     }
 
     #[test]
     fn without_an_archive_the_cache_frees_the_log() {
         let (mut pin, _) = Pin::succeed(None, Due::CACHE, Some(1), 10);
         assert!(pin.begin());
-        assert_eq!(pin.settle(true, Due::CACHE).freed_pos, Some(1));
+        assert_eq!(pin.settle(true, Due::CACHE, true).freed_pos, Some(1));
     }
 
     #[test]
@@ -276,7 +286,7 @@ mod tests {
         assert!(pin.begin());
         let (mut pin, written) = Pin::succeed(Some(pin), BOTH, Some(2), 20);
         assert!(!written.enqueue);
-        let settled = pin.settle(false, BOTH);
+        let settled = pin.settle(false, BOTH, true);
         assert_eq!(
             settled,
             Settled {
@@ -286,16 +296,16 @@ mod tests {
             }
         );
         assert!(pin.begin());
-        assert_eq!(pin.settle(true, BOTH).freed_pos, Some(2));
+        assert_eq!(pin.settle(true, BOTH, true).freed_pos, Some(2));
     }
 
     #[test]
     fn what_no_tier_keeps_stays_and_is_nothing_to_flush() {
         let (mut pin, written) = Pin::succeed(None, Due::HOLD, Some(1), 10);
         assert!(!written.enqueue && !pin.begin() && pin.holds());
-        assert_eq!(pin.settle(true, Due::none()), Settled::default());
+        assert_eq!(pin.settle(true, Due::none(), true), Settled::default());
         assert!(pin.add(Due::CACHE) && pin.begin());
-        assert_eq!(pin.settle(true, Due::CACHE), Settled::default());
+        assert_eq!(pin.settle(true, Due::CACHE, true), Settled::default());
         assert!(pin.holds());
     }
 }

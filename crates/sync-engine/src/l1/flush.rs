@@ -55,7 +55,9 @@ impl L1 {
             let at = slab.find(tag(hash), key)?;
             let mut pin = *slab.pin(at)?;
             let same = slab.slots[at].leaf().stamp == stamp;
-            let settled = pin.settle(same, done);
+            let item = slab.slots[at].item();
+            let is_archived = item.is_none_or(|item| item.submit_options.sql);
+            let settled = pin.settle(same, done, is_archived);
             slab.set_pin(at, Some(pin));
             Some(settled)
         });
