@@ -134,17 +134,25 @@ async fn what_comes_by_the_stream_meanwhile_is_not_fetched() {
     let records: Vec<Stored> = records.into_iter().flatten().collect();
     let fetched = Arc::new(AtomicBool::new(false));
     let (heard, engine) = (fetched.clone(), nodes[1].engine.clone());
-    compare(&mut nodes[1], move |question| match question {
-        // As a stream does that is a moment late: after the trees were compared, before anything is fetched.
-        Question::Summaries { .. } => {
-            let (engine, records) = (engine.clone(), records.clone());
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                engine.apply(records, Relay::No).await.unwrap();
-            });
-        }
-        Question::Records { .. } => heard.store(true, Ordering::SeqCst),
-        _ => {}
+    let mut looks = 0;
+    let looked = Mutex::new(move || {
+        looks += 1;
+        looks
+    });
+    compare(&mut nodes[1], move |question| {
+        // As a stream does that is a moment late: one before the second look, so that the set is seen to move, the others
+        // after the sets were compared, before anything is fetched.
+        let (pause, late) = match question {
+            Question::Root if looked.lock()() == 1 => (250, 0..1),
+            Question::Summaries { .. } | Question::Cells { .. } => (200, 1..10),
+            Question::Records { .. } => return heard.store(true, Ordering::SeqCst),
+            _ => return,
+        };
+        let (engine, records) = (engine.clone(), records[late].to_vec());
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            engine.apply(records, Relay::No).await.unwrap();
+        });
     })
     .await;
     converge(&[&nodes[0], &nodes[1]], 5).await;

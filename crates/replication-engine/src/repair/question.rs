@@ -1,11 +1,12 @@
 //! Questions and answers of the cold path: the only place that knows their bytes. Described in `docs/formats.md`.
 //!
 //! ```text
-//! question  = 1  kind  body          answer = 0 body | 1 zstd(body)      body = 1  kind  …
+//! question  = 1 kind body | 2 zstd(kind body)           answer = 0 body | 1 zstd(body)      body = 1  kind  …
 //! kind 1 root        question: –                         answer: aggregate[40]
 //! kind 2 summaries   question: a Merkle question         answer: n  n × bytes (a Merkle summary each, in the order asked)
 //! kind 3 records     question: n  n × bytes (keys)       answer: done  n  n × bytes (envelopes)
 //! kind 4 range       question: after  end  bytes_max     answer: done  n  n × bytes (envelopes)
+//! kind 5 cells       question: from  count  n  n × sample[4]   answer: aggregate[40]  cells
 //! kind 0 refusal     –                                   answer: reason
 //! bytes = length  bytes[length]     after, end = 0 | 1 bytes
 //! ```
@@ -18,20 +19,25 @@ use sync_engine::cdc::compress;
 use sync_engine::item::codec::EnvelopeError;
 use sync_engine::item::{Stored, codec as envelope};
 use sync_engine::merkle::Detail;
+use sync_engine::merkle::cells::{put_cells, take_cells};
 use sync_engine::merkle::codec as merkle;
 use sync_engine::merkle::node::Aggregate;
+use sync_engine::merkle::sketch::{Cell, SKETCH_CELLS, SKETCH_SAMPLES};
 use sync_engine::merkle::wire::{Input, WireError, put_bytes, put_varint};
 use sync_engine::{ContentHash, InvalidKey, Key};
 
 use crate::limits::{ANSWER_KEYS_MAX, ANSWER_ROWS_MAX, ASK_PREFIXES_MAX, QUESTION_BYTES_MAX};
 
 const FORMAT: u8 = 1;
+/// Of questions alone: the rest is compressed.
+const FORMAT_ZSTD: u8 = 2;
 
 const REFUSAL: u8 = 0;
 const ROOT: u8 = 1;
 const SUMMARIES: u8 = 2;
 const RECORDS: u8 = 3;
 const RANGE: u8 = 4;
+const CELLS: u8 = 5;
 
 const RAW: u8 = 0;
 const ZSTD: u8 = 1;
@@ -62,6 +68,15 @@ pub enum Question {
         /// About how many bytes.
         bytes_max: u64,
     },
+    /// Cells of the sketch of everything.
+    Cells {
+        /// The first of them.
+        from: usize,
+        /// At most so many; 0: as many as the samples say are needed.
+        count: usize,
+        /// [`sync_engine::merkle::Sketch::samples`] of the asker's.
+        samples: Vec<u32>,
+    },
 }
 
 /// What it is told.
@@ -84,6 +99,13 @@ pub enum Answer {
         done: bool,
         /// Encoded records.
         records: Vec<Bytes>,
+    },
+    /// To [`Question::Cells`].
+    Cells {
+        /// Count and sum of the set that they are a sketch of.
+        aggregate: Aggregate,
+        /// None: there is no sketch now, or too much differs for it.
+        cells: Vec<Cell>,
     },
     /// To anything.
     Refusal(Refusal),
@@ -126,9 +148,17 @@ pub enum CodecError {
     Compressed(#[from] compress::DecompressError),
 }
 
-/// The bytes of a question.
+/// The bytes of a question, compressed when that is worth it.
 pub fn encode_question(question: &Question) -> Bytes {
-    let mut out = vec![FORMAT];
+    let body = question_body(question);
+    match compress::compress_if_worth(&body) {
+        Some(frame) => [&[FORMAT_ZSTD][..], &frame].concat().into(),
+        None => [&[FORMAT][..], &body].concat().into(),
+    }
+}
+
+fn question_body(question: &Question) -> Vec<u8> {
+    let mut out = Vec::new();
     match question {
         Question::Root => out.push(ROOT),
         Question::Summaries { prefixes, detail } => {
@@ -153,8 +183,19 @@ pub fn encode_question(question: &Question) -> Bytes {
             }
             put_varint(&mut out, *bytes_max);
         }
+        Question::Cells {
+            from,
+            count,
+            samples,
+        } => {
+            out.push(CELLS);
+            for number in [*from, *count, samples.len()] {
+                put_varint(&mut out, number as u64);
+            }
+            out.extend(samples.iter().flat_map(|sample| sample.to_be_bytes()));
+        }
     }
-    out.into()
+    out
 }
 
 /// The question of these bytes.
@@ -165,9 +206,17 @@ pub fn decode_question(bytes: &[u8]) -> Result<Question, CodecError> {
         return Err(WireError::TooMany { what, count, limit }.into());
     }
     let mut input = Input::new(bytes);
-    if input.byte()? != FORMAT {
-        return Err(CodecError::Unknown);
+    let format = input.byte()?;
+    let body = input.rest();
+    match format {
+        FORMAT => question_of(body),
+        FORMAT_ZSTD => question_of(&compress::decompress(body, QUESTION_BYTES_MAX)?),
+        _ => Err(CodecError::Unknown),
     }
+}
+
+fn question_of(body: &[u8]) -> Result<Question, CodecError> {
+    let mut input = Input::new(body);
     let question = match input.byte()? {
         ROOT => Question::Root,
         SUMMARIES => {
@@ -195,6 +244,20 @@ pub fn decode_question(bytes: &[u8]) -> Result<Question, CodecError> {
                 after: bound()?,
                 end: bound()?,
                 bytes_max: input.varint()?,
+            }
+        }
+        CELLS => {
+            let from = input.count("cells", SKETCH_CELLS)?;
+            let count = input.count("cells", SKETCH_CELLS)?;
+            let samples = input.count("samples", SKETCH_SAMPLES)?;
+            let sample = |_| Ok(u32::from_be_bytes(input.array()?));
+            let samples = (0..samples)
+                .map(sample)
+                .collect::<Result<_, CodecError>>()?;
+            Question::Cells {
+                from,
+                count,
+                samples,
             }
         }
         _ => return Err(CodecError::Unknown),
@@ -245,6 +308,11 @@ fn answer_body(answer: &Answer) -> Vec<u8> {
             put_varint(&mut out, u64::from(*done));
             put_list(&mut out, records);
         }
+        Answer::Cells { aggregate, cells } => {
+            out.push(CELLS);
+            out.extend(aggregate.to_bytes());
+            put_cells(&mut out, cells);
+        }
     }
     out
 }
@@ -283,6 +351,10 @@ pub fn decode_answer(bytes: Bytes, bytes_max: usize) -> Result<Answer, CodecErro
         RANGE => Answer::Range {
             done: input.count("ends", 1)? == 1,
             records: list(&mut input, &body, "records", ANSWER_ROWS_MAX)?,
+        },
+        CELLS => Answer::Cells {
+            aggregate: Aggregate::from_bytes(&input.array()?),
+            cells: take_cells(&mut input)?,
         },
         _ => return Err(CodecError::Unknown),
     };

@@ -20,7 +20,7 @@ use sync_engine::merkle::node::Aggregate;
 use sync_engine::merkle::read::summarize_leaves;
 use sync_engine::{HlcTime, Origin, Stamp, SyncItem};
 
-use super::Node;
+use super::{Node, eventually};
 
 /// Has the entries of its stream, and answers as it likes.
 pub struct Liar {
@@ -161,6 +161,7 @@ pub fn honest(all: &[Stored], page: usize, question: Question) -> Answer {
                 records,
             }
         }
+        Question::Cells { .. } => Answer::Refusal(Refusal::NotUnderstood),
     }
 }
 
@@ -181,12 +182,28 @@ pub async fn node_with(liar: Liar) -> Node {
 }
 
 pub async fn node_that_has(items: &[(&str, &str)], liar: Liar) -> Node {
+    let mut node = filled(items).await;
+    node.replicate_over(liar.dialler()).await;
+    node
+}
+
+/// The same with a sketch of what it has.
+pub async fn node_with_sketch(items: &[(&str, &str)], liar: Liar) -> Node {
+    let mut node = filled(items).await;
+    eventually("a sketch", 20, async || {
+        node.engine.merkle_sketch().unwrap().is_some()
+    })
+    .await;
+    node.replicate_over(liar.dialler()).await;
+    node
+}
+
+async fn filled(items: &[(&str, &str)]) -> Node {
     let mesh = MemoryMesh::default();
-    let mut node = Node::start(&mesh, "a", &["liar"], 100).await;
+    let node = Node::start(&mesh, "a", &["liar"], 100).await;
     for (key, value) in items {
         node.put(key, value).await;
     }
     node.engine.force_flush().await.unwrap();
-    node.replicate_over(liar.dialler()).await;
     node
 }

@@ -36,6 +36,8 @@ mod commit;
 
 mod tree;
 
+mod sketch;
+
 mod flush;
 
 mod refused;
