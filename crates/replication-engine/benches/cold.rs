@@ -130,7 +130,8 @@ impl Pair {
     /// Writes so many keys anew on their side, scattered over all of them.
     async fn change(&self, rows: usize, count: usize, key: KeyOf) {
         let step = rows / count;
-        let keys = (0..count).map(|n| key(n * step + n % step));
+        let within = |n: usize| (n.wrapping_mul(0x9e37_79b1) >> 8) % step;
+        let keys = (0..count).map(|n| key(n * step + within(n)));
         put(&self.theirs, keys, &format!("changed {count}")).await;
     }
 

@@ -115,8 +115,8 @@ async fn differences_of_large_sets_are_found_for_few_bytes_in_few_round_trips() 
         // Two looks at the roots, one question for what differs, one for the records.
         let some = pair.make_up(500).await;
         assert!(some.bytes <= 100 * 500 && some.rounds <= 5, "{some:?}");
-        let many = pair.make_up(4_000).await;
-        assert!(many.bytes <= 100 * 4_000, "{many:?}");
+        let many = pair.make_up(10_000).await;
+        assert!(many.bytes <= 100 * 10_000, "{many:?}");
         costs.push(some.bytes);
     }
     let (flat, deep) = (costs[0], costs[1]);

@@ -169,6 +169,16 @@ impl World {
         drop(slots);
     }
 
+    /// Drops every task there is. They hold the world as the world holds them: without this both would stay for ever.
+    pub fn end(&self) {
+        let mut state = self.0.lock();
+        state.alive.clear();
+        let tasks = std::mem::take(&mut state.tasks);
+        drop(state);
+        // Outside of the lock: what is dropped may wake and spawn.
+        drop(tasks);
+    }
+
     /// Completes after `duration`.
     pub fn sleep(&self, duration: Duration) -> Sleep {
         let mut state = self.0.lock();

@@ -61,6 +61,7 @@ pub fn run(seed: u64) -> Report {
         report.violations.len()
     ));
     report.log = log.take();
+    world.end();
     report
 }
 

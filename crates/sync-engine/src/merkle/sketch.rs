@@ -12,11 +12,23 @@ use super::node::Aggregate;
 use crate::item::Leaf;
 use crate::item::hash::LeafDigest;
 
-/// Cells of a sketch: 3.5 MB, for up to some 20,000 marks that differ (a changed record is two, the old and the new).
-pub const SKETCH_CELLS: usize = 1 << 15;
+/// Cells of a sketch: 7 MB, for up to some 45,000 marks that differ (a changed record is two, the old and the new).
+pub const SKETCH_CELLS: usize = 1 << 16;
 
 /// The first cell of each group of samples; see [`Sketch::samples`].
-const SAMPLED: [usize; 9] = [64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384];
+const SAMPLED: [usize; 11] = [
+    64,
+    128,
+    256,
+    512,
+    1024,
+    2048,
+    4096,
+    8192,
+    16384,
+    32768,
+    SKETCH_CELLS - SAMPLES_EACH,
+];
 
 /// Samples in a group: the estimate made from them is off by a tenth, as a rule.
 const SAMPLES_EACH: usize = 48;
@@ -29,6 +41,9 @@ const CELLS_MIN: usize = 48;
 
 /// Cells for each estimated difference: 1.35 to 1.7 are needed, and the estimate may be low.
 const CELLS_EACH: f64 = 1.6;
+
+/// Most estimated differences for which all cells are likely to be enough.
+const DIFFERENCES_MAX: f64 = SKETCH_CELLS as f64 * 0.75;
 
 /// The marks that fall into one place, added up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,15 +138,16 @@ impl Sketch {
         groups.flatten().map(|cell| cell.check).collect()
     }
 
-    /// How many cells to send to the owner of these samples: enough, as a rule. `None`: more than there are, or no samples.
+    /// How many cells to send to the owner of these samples: enough, as a rule. `None`: there are too few, or no samples.
     pub fn cells_for(&self, samples: &[u32]) -> Option<usize> {
         if samples.len() != SKETCH_SAMPLES {
             return None;
         }
         let ours = self.samples();
         let equal = ours.iter().zip(samples).filter(|(a, b)| a == b).count();
-        let cells = (estimate(equal) * CELLS_EACH) as usize + CELLS_MIN;
-        (cells <= SKETCH_CELLS).then_some(cells)
+        let differences = estimate(equal);
+        let cells = (differences * CELLS_EACH) as usize + CELLS_MIN;
+        (differences <= DIFFERENCES_MAX).then_some(cells.min(SKETCH_CELLS))
     }
 }
 

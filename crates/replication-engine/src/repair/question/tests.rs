@@ -3,6 +3,7 @@ use std::sync::OnceLock;
 use super::*;
 use proptest::prelude::*;
 use sync_engine::SyncItem;
+use sync_engine::item::Stored;
 use sync_engine::merkle::Sketch;
 
 const MAX: usize = 1 << 20;

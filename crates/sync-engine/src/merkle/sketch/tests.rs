@@ -70,7 +70,7 @@ fn too_few_cells_and_too_many_differences_are_told() {
     let (ours, theirs) = pair(2_000, 1_000, 0);
     assert_eq!(peel(ours.first(1_500), theirs.first(1_500)), None);
     let mut other = Sketch::default();
-    (100_000..130_000).for_each(|n| put(&mut other, n, 0));
+    (100_000..170_000).for_each(|n| put(&mut other, n, 0));
     assert_eq!(other.cells_for(&ours.samples()), None);
     assert_eq!(other.cells_for(&[]), None);
 }
