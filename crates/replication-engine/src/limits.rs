@@ -51,11 +51,24 @@ pub const QUESTIONS_REPLY_BYTES_MAX: usize =
 /// Longest node id in a question, in bytes.
 pub const NODE_ID_BYTES_MAX: usize = 256;
 
-/// Prefixes of one question about summaries.
-pub const ASK_PREFIXES_MAX: usize = 64;
+/// Prefixes of one question about summaries: of the longest, so many fit into a question.
+pub const ASK_PREFIXES_MAX: usize = 1_000;
 
-/// Keys of one question about records.
-pub const ASK_KEYS_MAX: usize = 512;
+/// Prefixes that are summed up at the same time, on either side.
+pub const BRANCHES_AT_ONCE: usize = 8;
+
+/// After this long an answer about summaries stops taking more in.
+pub const ANSWER_TIME_AIM: Duration = Duration::from_secs(5);
+
+/// Keys of one question about records: of the longest, so many fit into a question.
+pub const ASK_KEYS_MAX: usize = 1_000;
+
+/// How often a comparison asks for cells of the peer's sketch: once, as a rule, and for half as many more where they were
+/// too few.
+pub const ASK_CELLS_TIMES_MAX: usize = 3;
+
+/// Keys that are looked up at once.
+pub const LOOK_UP_KEYS_MAX: usize = 1_000;
 
 /// Keys of one question about records that are answered.
 pub const ANSWER_KEYS_MAX: usize = 4096;

@@ -140,17 +140,24 @@ async fn what_comes_by_the_stream_meanwhile_is_not_fetched() {
     let records = nodes[0].engine.records_of(&keys).await.unwrap();
     let records: Vec<Stored> = records.into_iter().flatten().collect();
     let [compared, fetched] = [false; 2].map(|is| Arc::new(AtomicBool::new(is)));
-    // As a stream does that is a moment late: after the trees were compared, before anything is fetched.
+    // As a stream does that is a moment late: one write between the looks, so that the set is seen to move, the others
+    // after the sets were compared, before anything is fetched.
     let (is_compared, engine) = (compared.clone(), nodes[1].engine.clone());
     clock.fill_with(move || {
-        let (engine, records) = (engine.clone(), records.clone());
-        is_compared.load(Ordering::SeqCst).then(|| {
-            Box::pin(async move { drop(engine.apply(records, Relay::No).await.unwrap()) }) as _
-        })
+        let late = match is_compared.load(Ordering::SeqCst) {
+            true => 1..10,
+            false => 0..1,
+        };
+        let (engine, records) = (engine.clone(), records[late].to_vec());
+        Some(Box::pin(async move {
+            drop(engine.apply(records, Relay::No).await.unwrap());
+        }))
     });
     let (compares, fetches) = (compared.clone(), fetched.clone());
     compare(&mut nodes[1], move |question| match question {
-        Question::Summaries { .. } => compares.store(true, Ordering::SeqCst),
+        Question::Summaries { .. } | Question::Cells { .. } => {
+            compares.store(true, Ordering::SeqCst);
+        }
         Question::Records { .. } => fetches.store(true, Ordering::SeqCst),
         _ => {}
     })

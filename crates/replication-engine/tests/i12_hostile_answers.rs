@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::eventually;
-use common::liar::{Liar, honest, item, node_that_has, stamp_ahead};
+use common::liar::{Liar, honest, item, node_that_has, node_with_sketch, stamp_ahead};
 use replication_engine::error::RepairError;
 use replication_engine::repair::question::{Answer, Question, encode_record};
 use sync_engine::merkle::codec::encode_summary;
 use sync_engine::merkle::node::Aggregate;
-use sync_engine::merkle::{Group, ShortLeaf, Summary, WalkError};
+use sync_engine::merkle::{Group, ShortLeaf, Sketch, Summary, WalkError};
 
 /// Has a newer `k.1`, and sends more than that when asked for it.
 fn more_than_was_asked_for(question: Question) -> Answer {
@@ -67,6 +67,66 @@ async fn i12_answers_that_lead_nowhere_end_the_comparison() {
         })
         .await;
         assert_eq!(node.get("k.1").await.as_deref(), Some("older"));
+        node.stop().await;
+    }
+}
+
+/// Has a newer `k.1`, and a sketch of these keys, which it says is that of its set, in so many cells.
+fn a_sketch_of(keys: &'static [&str], cells: usize, asked: Arc<AtomicU64>) -> Liar {
+    let newer = item("k.1", b"newer".to_vec(), stamp_ahead(1_000));
+    let mut sketch = Sketch::default();
+    for key in keys {
+        let leaf = newer.leaf();
+        sketch.insert(key.as_bytes(), &leaf, &leaf.digest(key.as_bytes()));
+    }
+    // As it can only be where the keys are sound, the honest count and sum go with them.
+    let is_sound = keys.iter().all(|key| !key.contains('\u{1}'));
+    Liar::new(move |question| {
+        let honest = honest(
+            std::slice::from_ref(&newer),
+            9,
+            match question {
+                Question::Cells { .. } => Question::Root,
+                ref other => other.clone(),
+            },
+        );
+        match (question, honest) {
+            (Question::Cells { from, .. }, Answer::Root(honest)) => {
+                asked.fetch_add(1, Ordering::SeqCst);
+                Answer::Cells {
+                    aggregate: if is_sound {
+                        honest
+                    } else {
+                        *sketch.aggregate()
+                    },
+                    cells: sketch.from(from, cells).to_vec(),
+                }
+            }
+            (_, honest) => honest,
+        }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i12_where_a_sketch_is_a_lie_the_trees_are_compared() {
+    // Invented keys, a key that cannot be one, and cells that never suffice.
+    let lies: [(&'static [&str], usize); 3] = [(&["x", "y"], 50), (&["\u{1}"], 50), (&["k.1"], 1)];
+    for (keys, cells) in lies {
+        let asked = Arc::new(AtomicU64::new(0));
+        let liar = a_sketch_of(keys, cells, asked.clone());
+        let node =
+            node_with_sketch(&[("k.1", "older"), ("k.2", "mine"), ("k.3", "mine")], liar).await;
+        eventually("what is newer", 15, async || {
+            node.get("k.1").await.as_deref() == Some("newer")
+        })
+        .await;
+        let comparisons = node.replication().peers()[0].cold_cycles + 1;
+        let asked = asked.load(Ordering::SeqCst);
+        assert!(
+            (1..=3 * comparisons).contains(&asked),
+            "{asked} in {comparisons}"
+        );
+        assert_eq!(node.all().await.len(), 3);
         node.stop().await;
     }
 }

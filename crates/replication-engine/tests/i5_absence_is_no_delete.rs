@@ -87,6 +87,10 @@ async fn i5_neither_a_comparison_nor_a_fill_takes_away_what_the_peer_lacks() {
 async fn i5_a_peer_that_claims_to_have_nothing_or_everything_takes_nothing_away() {
     let liar = Liar::new(|question| match question {
         Question::Root => Answer::Root(Aggregate::default()),
+        Question::Cells { .. } => Answer::Cells {
+            aggregate: Aggregate::default(),
+            cells: Vec::new(),
+        },
         _ => Answer::Range {
             done: true,
             records: Vec::new(),

@@ -1,5 +1,6 @@
 //! What peers read of a node's Redis and put there: its changes, and questions with their answers.
 
+use std::ops::Bound;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -36,7 +37,11 @@ fn remote_error(op: &'static str) -> impl Fn(CacheError) -> RemoteError {
 }
 
 fn entries(memory: &Memory, stream: &str, after: StreamId, count: usize) -> Option<Vec<Entry>> {
-    let later = memory.streams.get(stream)?.entries.range(after.next()..);
+    let later = memory
+        .streams
+        .get(stream)?
+        .entries
+        .range((Bound::Excluded(after), Bound::Unbounded));
     let entry = |(id, fields): (&StreamId, &Fields)| Entry {
         id: *id,
         fields: fields.clone(),

@@ -126,7 +126,7 @@ impl Memory {
             .saturating_add(self.clock_off_ms);
         let ms = u64::try_from(ms).unwrap_or(0);
         let to = self.streams.entry(stream.to_owned()).or_default();
-        to.last = to.last.next().max(StreamId { ms, seq: 0 });
+        to.last = to.last.next().unwrap_or(to.last).max(StreamId::new(ms, 0));
         to.entries.insert(to.last, fields);
         while to.entries.len() > kept {
             to.entries.pop_first();

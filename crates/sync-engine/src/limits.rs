@@ -93,3 +93,6 @@ pub const SCAN_BYTES: usize = 8 << 20;
 
 /// Most memory the filter of L3's keys takes; past it the filter is no longer trusted.
 pub const FILTER_BYTES_MAX: usize = 256 << 20;
+
+/// Most rows of which a sketch is made: more take long to scan.
+pub const SKETCH_ROWS_MAX: u64 = 16 << 20;

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use common::*;
 use sync_engine::l3::memory::{ArchiveOp, MemoryArchive};
+use sync_engine::merkle::Sketch;
+use sync_engine::merkle::sketch::SKETCH_CELLS;
 use sync_engine::{CacheTtl, Key, Relay, Stored, SubmitOptions, SyncEngine};
 use testbed::RedisServer;
 
@@ -140,5 +142,61 @@ async fn i9_items_of_the_cache_alone_are_not_in_the_root() {
     flushed(&engine).await;
     assert_eq!(engine.merkle_root().unwrap(), root);
     assert_honest(&engine).await;
+    engine.shutdown().await;
+}
+
+/// A sketch made of these rows.
+fn sketched(rows: &[Stored]) -> Sketch {
+    let mut sketch = Sketch::default();
+    for row in rows {
+        let (key, leaf) = (row.key().as_bytes(), row.leaf());
+        sketch.insert(key, &leaf, &leaf.digest(key));
+    }
+    sketch
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i9_a_sketch_is_that_of_the_rows_while_they_change_and_commits_fail() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Arc::new(MemoryArchive::new());
+    let engine = started_on(config(dir.path()), archive.clone()).await;
+    let key = |n: u32| format!("k.{n:05}");
+    let rows = (0..9_000).map(|n| item(&key(n), "first")).collect();
+    assert_eq!(engine.submit_many(rows).await.unwrap().failed, 0);
+    engine.force_flush().await.unwrap();
+    let (mut chance, mut compared) = (chance(5), 0);
+    for round in 0..60u64 {
+        for _ in 0..20 {
+            let id = key(chance.u32(0..9_500));
+            match chance.u32(0..4) {
+                0 => drop(engine.delete(&id).await.unwrap()),
+                _ => drop(engine.submit(item(&id, &format!("{round}"))).await.unwrap()),
+            }
+        }
+        match round {
+            20 => archive.fail_after_next_commit(),
+            40 => archive.fail_next(ArchiveOp::Commit),
+            _ => {}
+        }
+        engine.force_flush().await.ok();
+        let before = engine.merkle_aggregate().unwrap();
+        if let Some(sketch) = engine.merkle_sketch().unwrap() {
+            let rows = sketched(&records(&engine).await);
+            // Unless something was stored in between.
+            if before == engine.merkle_aggregate().unwrap() && before == *sketch.aggregate() {
+                assert!(
+                    sketch.first(SKETCH_CELLS) == rows.first(SKETCH_CELLS),
+                    "{round}"
+                );
+                assert_eq!(rows.aggregate(), sketch.aggregate());
+                compared += 1;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(
+        compared >= 10,
+        "{compared} times there was a sketch to look at"
+    );
     engine.shutdown().await;
 }

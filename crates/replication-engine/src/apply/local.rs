@@ -1,12 +1,14 @@
 //! What replication needs of the local store.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use sync_engine::engine::{Applied, Relay};
 use sync_engine::env::{RealEnv, SharedEnv};
 use sync_engine::item::{Leaf, Stored};
 use sync_engine::l3::KeyRange;
 use sync_engine::merkle::node::Aggregate;
-use sync_engine::merkle::{Detail, OurView, Summary};
+use sync_engine::merkle::{Detail, OurView, Sketch, Summary};
 use sync_engine::{BackendUrl, BackpressureLevel, Key, StorageError, SyncEngine};
 
 /// The local store, as replication sees it.
@@ -40,6 +42,11 @@ pub trait SyncEngineRef: Send + Sync + 'static {
 
     /// What this store holds where a peer's summary speaks.
     async fn merkle_our_view(&self, theirs: &Summary) -> Result<OurView, StorageError>;
+
+    /// A sketch of the whole set, if the store has one. Who asks for it will want one again.
+    async fn merkle_sketch(&self) -> Result<Option<Arc<Sketch>>, StorageError> {
+        Ok(None)
+    }
 
     /// Whether the store wants to be left alone for a moment.
     fn is_under_pressure(&self) -> bool;
@@ -101,6 +108,10 @@ impl SyncEngineRef for SyncEngine {
         self.merkle_view(theirs).await
     }
 
+    async fn merkle_sketch(&self) -> Result<Option<Arc<Sketch>>, StorageError> {
+        SyncEngine::merkle_sketch(self)
+    }
+
     fn is_under_pressure(&self) -> bool {
         self.pressure() >= BackpressureLevel::Throttle
     }
@@ -133,7 +144,7 @@ pub struct AbsentStore {
 impl Default for AbsentStore {
     fn default() -> Self {
         Self {
-            env: std::sync::Arc::new(RealEnv::default()),
+            env: Arc::new(RealEnv::default()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Answers the questions of peers. Whatever is asked, an answer is bounded.
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use sync_engine::Key;
 use sync_engine::StorageError;
 use sync_engine::item::Stored;
@@ -10,7 +11,9 @@ use sync_engine::merkle::codec::encode_summary;
 
 use super::question::{Answer, Question, Refusal, decode_question, encode_answer, encode_record};
 use crate::apply::SyncEngineRef;
-use crate::limits::{ANSWER_BYTES_AIM, ANSWER_HELD_MAX, ANSWER_ROWS_MAX};
+use crate::limits::{
+    ANSWER_BYTES_AIM, ANSWER_HELD_MAX, ANSWER_ROWS_MAX, ANSWER_TIME_AIM, BRANCHES_AT_ONCE,
+};
 
 /// Keys whose records are read at once.
 const KEYS_AT_ONCE: usize = 128;
@@ -62,6 +65,11 @@ async fn find_out(store: &dyn SyncEngineRef, question: Question) -> Result<Answe
             let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
             range(store, after, end, bytes_max.min(ANSWER_BYTES_AIM)).await
         }
+        Question::Cells {
+            from,
+            count,
+            samples,
+        } => cells(store, from, count, &samples).await,
     }
 }
 
@@ -70,13 +78,19 @@ async fn summaries(
     prefixes: &[Vec<u8>],
     detail: Detail,
 ) -> Result<Answer, StorageError> {
-    let (mut list, mut bytes) = (Vec::new(), 0);
-    for prefix in prefixes {
-        let summary = store.merkle_summary(prefix, detail.bounded()).await?;
-        let encoded = encode_summary(prefix, &summary);
-        bytes += encoded.len();
-        list.push(encoded.into());
-        if bytes >= ANSWER_BYTES_AIM {
+    let env = store.env();
+    let (mut list, mut bytes, begun) = (Vec::new(), 0, env.monotonic());
+    for branches in prefixes.chunks(BRANCHES_AT_ONCE) {
+        let summaries = branches
+            .iter()
+            .map(|prefix| store.merkle_summary(prefix, detail.bounded()));
+        let summaries = try_join_all(summaries).await?;
+        for (prefix, summary) in branches.iter().zip(summaries) {
+            let encoded = encode_summary(prefix, &summary);
+            bytes += encoded.len();
+            list.push(encoded.into());
+        }
+        if bytes >= ANSWER_BYTES_AIM || env.monotonic() - begun >= ANSWER_TIME_AIM {
             break;
         }
     }
@@ -109,6 +123,28 @@ async fn records(store: &dyn SyncEngineRef, keys: &[Key]) -> Result<Answer, Stor
 /// Keys whose records may be read at once: after many small ones, all the next may be of the largest kind.
 fn keys_at_once(payload_bytes_max: usize) -> usize {
     (ANSWER_HELD_MAX / payload_bytes_max.max(1)).clamp(1, KEYS_AT_ONCE)
+}
+
+async fn cells(
+    store: &dyn SyncEngineRef,
+    from: usize,
+    count: usize,
+    samples: &[u32],
+) -> Result<Answer, StorageError> {
+    let Some(sketch) = store.merkle_sketch().await? else {
+        return Ok(Answer::Cells {
+            aggregate: store.merkle_root().await?,
+            cells: Vec::new(),
+        });
+    };
+    let count = match count {
+        0 => sketch.cells_for(samples).unwrap_or(0),
+        count => count,
+    };
+    Ok(Answer::Cells {
+        aggregate: *sketch.aggregate(),
+        cells: sketch.from(from, count).to_vec(),
+    })
 }
 
 async fn range(

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use sync_engine::Key;
 use sync_engine::merkle::Detail;
 use sync_engine::merkle::node::Aggregate;
+use sync_engine::merkle::sketch::Cell;
 
-use super::question::{Answer, CodecError, Question, decode_answer, encode_question};
+use super::question::{Answer, CodecError, Question, Refusal, decode_answer, encode_question};
 use crate::engine::stop::Stop;
 use crate::error::RepairError;
 use crate::limits::ANSWER_BYTES_AIM;
@@ -33,6 +34,30 @@ impl Asker<'_> {
         match self.ask(Question::Root).await? {
             Answer::Root(aggregate) => Ok(aggregate),
             _ => Err(CodecError::Unknown.into()),
+        }
+    }
+
+    /// Cells of the peer's sketch, from this one on, and the count and sum of what they are a sketch of; no cells when it has
+    /// none to give. With a `count` of 0 it decides how many, by our samples.
+    pub async fn cells(
+        &self,
+        from: usize,
+        count: usize,
+        samples: Vec<u32>,
+    ) -> Result<(Aggregate, Vec<Cell>), RepairError> {
+        let question = Question::Cells {
+            from,
+            count,
+            samples,
+        };
+        match self.ask(question).await {
+            Ok(Answer::Cells { aggregate, cells }) => Ok((aggregate, cells)),
+            Ok(_) => Err(CodecError::Unknown.into()),
+            // It has not learned of sketches yet.
+            Err(RepairError::Refused(Refusal::NotUnderstood)) => {
+                Ok((self.root().await?, Vec::new()))
+            }
+            Err(error) => Err(error),
         }
     }
 

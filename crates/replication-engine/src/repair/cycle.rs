@@ -1,4 +1,4 @@
-//! One comparison with one peer: look, go down, pause, fetch.
+//! One comparison with one peer: look, find what differs, pause if things are moving, fetch.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,18 +8,14 @@ use sync_engine::Key;
 use sync_engine::engine::{Applied, Relay};
 use sync_engine::env::SharedEnv;
 use sync_engine::item::Stored;
-use sync_engine::merkle::codec::{CodecError as MerkleError, decode_summary};
-use sync_engine::merkle::{Descent, MerkleDiff, WalkBudget};
+use sync_engine::merkle::sketch::Difference;
 
 use super::asker::Asker;
 use super::question::{RecordError, decode_record};
-use super::step::{Fill, Look, Roots, Way, look, still_behind, way};
+use super::step::{Fill, Look, Roots, Way, look, way};
 use crate::apply::SyncEngineRef;
 use crate::error::RepairError;
-use crate::limits::{ASK_KEYS_MAX, ASK_PREFIXES_MAX, CONFIRM_PAUSE};
-
-/// Most prefixes that one comparison asks about.
-const QUESTIONS_MAX: usize = 100_000;
+use crate::limits::{ASK_KEYS_MAX, CONFIRM_PAUSE};
 
 /// What a comparison works with.
 pub struct Cycle<'a> {
@@ -124,25 +120,23 @@ impl Cycle<'_> {
         if first.are_equal() {
             return Ok(Outcome::InSync);
         }
+        // Where the sets stood still for a moment, nothing is on its way.
+        let mut is_still = self.is_continued;
         if self.filling != Fill::UnderWay && !self.is_continued {
             self.pause().await?;
-            match look(
-                &first,
-                &self.roots(is_forced).await?,
-                moving_before,
-                is_forced,
-            ) {
+            let second = self.roots(is_forced).await?;
+            match look(&first, &second, moving_before, is_forced) {
                 Look::InSync => return Ok(Outcome::InSync),
                 Look::Moving => return Ok(Outcome::Moving),
-                Look::Differ => {}
+                Look::Differ => is_still = first == second,
             }
         }
-        let theirs = self.asker.root().await?;
+        let (theirs, difference) = self.compare_sketches().await?;
         match way(&self.store.merkle_root().await?, &theirs, self.filling) {
             Way::Equal => Ok(Outcome::InSync),
             Way::Nothing => Ok(compared(0, 0, false)),
             Way::Fill => Ok(Outcome::FillDue),
-            Way::Descend => self.descend().await,
+            Way::Descend => self.make_up(difference, is_still).await,
         }
     }
 
@@ -170,47 +164,24 @@ impl Cycle<'_> {
             .ok_or(RepairError::Stopped)
     }
 
-    async fn descend(&self) -> Result<Outcome, RepairError> {
-        let diff = self.find().await?;
-        if diff.behind.is_empty() {
-            return Ok(compared(0, 0, diff.truncated));
+    async fn make_up(
+        &self,
+        difference: Option<Difference>,
+        is_still: bool,
+    ) -> Result<Outcome, RepairError> {
+        let found = self.find(difference).await?;
+        if found.behind.is_empty() {
+            return Ok(compared(0, 0, found.is_truncated));
         }
-        if !self.is_continued {
+        if !is_still {
             self.pause().await?;
         }
-        let keys: Vec<Key> = diff.behind.iter().map(|(key, _)| key.clone()).collect();
-        let ours = self.store.leaves_of(&keys).await?;
-        let behind = still_behind(&diff.behind, &ours);
-        self.sink.diverged(behind.len());
-        let settled = self.fetch(&behind).await?;
-        let refused = behind.len().saturating_sub(settled);
-        Ok(compared(behind.len(), refused, diff.truncated))
-    }
-
-    async fn find(&self) -> Result<MerkleDiff, RepairError> {
-        let budget = WalkBudget {
-            keys_max: self.items_max,
-            questions_max: QUESTIONS_MAX,
-        };
-        let mut descent = Descent::new(Vec::new(), budget);
-        while !descent.is_done() {
-            let (mut prefixes, detail) = descent.next_questions(ASK_PREFIXES_MAX);
-            if prefixes.is_empty() {
-                break;
-            }
-            prefixes.sort_unstable();
-            let answers = self.asker.summaries(&prefixes, detail).await?;
-            let (answered, unanswered) = prefixes.split_at(answers.len());
-            for (prefix, bytes) in answered.iter().zip(answers) {
-                let summary = decode_summary(prefix, &bytes).map_err(malformed)?;
-                let ours = self.store.merkle_our_view(&summary).await?;
-                descent.on_summary(prefix, &summary, &ours)?;
-            }
-            for prefix in unanswered {
-                descent.on_silence(prefix)?;
-            }
-        }
-        Ok(descent.finish())
+        let behind = self.still_behind(found.behind).await?;
+        let keys: Vec<Key> = behind.into_iter().map(|(key, _)| key).collect();
+        self.sink.diverged(keys.len());
+        let settled = self.fetch(&keys).await?;
+        let refused = keys.len().saturating_sub(settled);
+        Ok(compared(keys.len(), refused, found.is_truncated))
     }
 
     /// Fetches and stores; of how many keys the store has now what the peer sent, or something newer.
@@ -249,10 +220,6 @@ fn compared(behind: usize, refused: usize, is_truncated: bool) -> Outcome {
         refused,
         is_truncated,
     }
-}
-
-fn malformed(error: MerkleError) -> RepairError {
-    RepairError::Answer(error.into())
 }
 
 /// Reads records, and keeps aside those that are none.

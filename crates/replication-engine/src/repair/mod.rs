@@ -1,4 +1,5 @@
-//! Stage 11: the cold path. Compare roots; where they differ, go down to the keys for which the peer is ahead; fetch those.
+//! Stage 11: the cold path. Compare roots; where they differ, find the keys for which the peer is ahead, by sketches or
+//! down the tree; fetch those.
 //!
 //! Only what the peer *has* counts. What it lacks is its own affair: it pulls. Nothing is ever deleted by absence.
 
@@ -13,6 +14,8 @@ pub mod answer;
 pub mod asker;
 
 pub mod cycle;
+
+mod find;
 
 pub mod effort;
 

@@ -1,11 +1,12 @@
 //! Questions and answers of the cold path: the only place that knows their bytes. Described in `docs/formats.md`.
 //!
 //! ```text
-//! question  = 1  kind  body          answer = 0 body | 1 zstd(body)      body = 1  kind  …
+//! question  = 1 kind body | 2 zstd(kind body)           answer = 0 body | 1 zstd(body)      body = 1  kind  …
 //! kind 1 root        question: –                         answer: aggregate[40]
 //! kind 2 summaries   question: a Merkle question         answer: n  n × bytes (a Merkle summary each, in the order asked)
 //! kind 3 records     question: n  n × bytes (keys)       answer: done  n  n × bytes (envelopes)
 //! kind 4 range       question: after  end  bytes_max     answer: done  n  n × bytes (envelopes)
+//! kind 5 cells       question: from  count  n  n × sample[4]   answer: aggregate[40]  cells
 //! kind 0 refusal     –                                   answer: reason
 //! bytes = length  bytes[length]     after, end = 0 | 1 bytes
 //! ```
@@ -15,23 +16,30 @@
 
 use bytes::Bytes;
 use sync_engine::cdc::compress;
-use sync_engine::item::codec::EnvelopeError;
-use sync_engine::item::{Stored, codec as envelope};
 use sync_engine::merkle::Detail;
+use sync_engine::merkle::cells::{put_cells, take_cells};
 use sync_engine::merkle::codec as merkle;
 use sync_engine::merkle::node::Aggregate;
+use sync_engine::merkle::sketch::{Cell, SKETCH_CELLS, SKETCH_SAMPLES};
 use sync_engine::merkle::wire::{Input, WireError, put_bytes, put_varint};
-use sync_engine::{ContentHash, InvalidKey, Key};
+use sync_engine::{InvalidKey, Key};
+
+pub use record::{RecordError, decode_record, encode_record, place_behind};
 
 use crate::limits::{ANSWER_KEYS_MAX, ANSWER_ROWS_MAX, ASK_PREFIXES_MAX, QUESTION_BYTES_MAX};
 
+mod record;
+
 const FORMAT: u8 = 1;
+/// Of questions alone: the rest is compressed.
+const FORMAT_ZSTD: u8 = 2;
 
 const REFUSAL: u8 = 0;
 const ROOT: u8 = 1;
 const SUMMARIES: u8 = 2;
 const RECORDS: u8 = 3;
 const RANGE: u8 = 4;
+const CELLS: u8 = 5;
 
 const RAW: u8 = 0;
 const ZSTD: u8 = 1;
@@ -62,6 +70,15 @@ pub enum Question {
         /// About how many bytes.
         bytes_max: u64,
     },
+    /// Cells of the sketch of everything.
+    Cells {
+        /// The first of them.
+        from: usize,
+        /// At most so many; 0: as many as the samples say are needed.
+        count: usize,
+        /// [`sync_engine::merkle::Sketch::samples`] of the asker's.
+        samples: Vec<u32>,
+    },
 }
 
 /// What it is told.
@@ -84,6 +101,13 @@ pub enum Answer {
         done: bool,
         /// Encoded records.
         records: Vec<Bytes>,
+    },
+    /// To [`Question::Cells`].
+    Cells {
+        /// Count and sum of the set that they are a sketch of.
+        aggregate: Aggregate,
+        /// None: there is no sketch now, or too much differs for it.
+        cells: Vec<Cell>,
     },
     /// To anything.
     Refusal(Refusal),
@@ -126,9 +150,17 @@ pub enum CodecError {
     Compressed(#[from] compress::DecompressError),
 }
 
-/// The bytes of a question.
+/// The bytes of a question, compressed when that is worth it.
 pub fn encode_question(question: &Question) -> Bytes {
-    let mut out = vec![FORMAT];
+    let body = question_body(question);
+    match compress::compress_if_worth(&body) {
+        Some(frame) => [&[FORMAT_ZSTD][..], &frame].concat().into(),
+        None => [&[FORMAT][..], &body].concat().into(),
+    }
+}
+
+fn question_body(question: &Question) -> Vec<u8> {
+    let mut out = Vec::new();
     match question {
         Question::Root => out.push(ROOT),
         Question::Summaries { prefixes, detail } => {
@@ -153,8 +185,19 @@ pub fn encode_question(question: &Question) -> Bytes {
             }
             put_varint(&mut out, *bytes_max);
         }
+        Question::Cells {
+            from,
+            count,
+            samples,
+        } => {
+            out.push(CELLS);
+            for number in [*from, *count, samples.len()] {
+                put_varint(&mut out, number as u64);
+            }
+            out.extend(samples.iter().flat_map(|sample| sample.to_be_bytes()));
+        }
     }
-    out.into()
+    out
 }
 
 /// The question of these bytes.
@@ -165,9 +208,17 @@ pub fn decode_question(bytes: &[u8]) -> Result<Question, CodecError> {
         return Err(WireError::TooMany { what, count, limit }.into());
     }
     let mut input = Input::new(bytes);
-    if input.byte()? != FORMAT {
-        return Err(CodecError::Unknown);
+    let format = input.byte()?;
+    let body = input.rest();
+    match format {
+        FORMAT => question_of(body),
+        FORMAT_ZSTD => question_of(&compress::decompress(body, QUESTION_BYTES_MAX)?),
+        _ => Err(CodecError::Unknown),
     }
+}
+
+fn question_of(body: &[u8]) -> Result<Question, CodecError> {
+    let mut input = Input::new(body);
     let question = match input.byte()? {
         ROOT => Question::Root,
         SUMMARIES => {
@@ -195,6 +246,20 @@ pub fn decode_question(bytes: &[u8]) -> Result<Question, CodecError> {
                 after: bound()?,
                 end: bound()?,
                 bytes_max: input.varint()?,
+            }
+        }
+        CELLS => {
+            let from = input.count("cells", SKETCH_CELLS)?;
+            let count = input.count("cells", SKETCH_CELLS)?;
+            let samples = input.count("samples", SKETCH_SAMPLES)?;
+            let sample = |_| Ok(u32::from_be_bytes(input.array()?));
+            let samples = (0..samples)
+                .map(sample)
+                .collect::<Result<_, CodecError>>()?;
+            Question::Cells {
+                from,
+                count,
+                samples,
             }
         }
         _ => return Err(CodecError::Unknown),
@@ -245,6 +310,11 @@ fn answer_body(answer: &Answer) -> Vec<u8> {
             put_varint(&mut out, u64::from(*done));
             put_list(&mut out, records);
         }
+        Answer::Cells { aggregate, cells } => {
+            out.push(CELLS);
+            out.extend(aggregate.to_bytes());
+            put_cells(&mut out, cells);
+        }
     }
     out
 }
@@ -284,6 +354,10 @@ pub fn decode_answer(bytes: Bytes, bytes_max: usize) -> Result<Answer, CodecErro
             done: input.count("ends", 1)? == 1,
             records: list(&mut input, &body, "records", ANSWER_ROWS_MAX)?,
         },
+        CELLS => Answer::Cells {
+            aggregate: Aggregate::from_bytes(&input.array()?),
+            cells: take_cells(&mut input)?,
+        },
         _ => return Err(CodecError::Unknown),
     };
     input.close()?;
@@ -300,65 +374,6 @@ fn list(
     (0..count)
         .map(|_| Ok(body.slice_ref(input.bytes()?)))
         .collect()
-}
-
-/// The bytes of a record.
-pub fn encode_record(stored: &Stored) -> Bytes {
-    let mut out = Vec::new();
-    envelope::encode(stored, &mut out);
-    out.into()
-}
-
-/// A record that is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    /// Its envelope cannot be read.
-    #[error(transparent)]
-    Envelope(#[from] EnvelopeError),
-    /// Its payload is not the one that its hash belongs to.
-    #[error("{key}: the content has the hash {actual}, the record says {expected}")]
-    HashMismatch {
-        /// Which key.
-        key: Key,
-        /// The hash in the record.
-        expected: ContentHash,
-        /// The hash of the payload.
-        actual: ContentHash,
-    },
-    /// It says of itself that no archive keeps it; such items are not exchanged.
-    #[error("{key}: it is not meant for replicas")]
-    NotArchived {
-        /// Which key.
-        key: Key,
-    },
-}
-
-/// The record of these bytes, its payload checked against its hash.
-pub fn decode_record(bytes: Bytes) -> Result<Stored, RecordError> {
-    let stored = envelope::decode(bytes)?;
-    if let Some(item) = stored.item() {
-        let (expected, actual) = (item.content_hash, ContentHash::of(&item.content));
-        if expected != actual {
-            let key = stored.key().clone();
-            return Err(RecordError::HashMismatch {
-                key,
-                expected,
-                actual,
-            });
-        }
-    }
-    match stored.is_archived() {
-        true => Ok(stored),
-        false => Err(RecordError::NotArchived {
-            key: stored.key().clone(),
-        }),
-    }
-}
-
-/// The place behind a page of records: the last key in it, whatever else the record is worth. Should the key be damaged,
-/// too, then a comparison finds what was passed over. `None`: nothing in the page even seems to be a key.
-pub fn place_behind(records: &[Bytes]) -> Option<Key> {
-    records.iter().rev().find_map(envelope::peek_key)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use sync_engine::Key;
 use sync_engine::item::Leaf;
 use sync_engine::item::decide::Decision;
 use sync_engine::merkle::ShortLeaf;
+use sync_engine::merkle::mark::Mark;
 use sync_engine::merkle::node::Aggregate;
 
 use crate::limits::{BOOTSTRAP_LEAVES_MIN, MOVING_CYCLES_MAX};
@@ -84,12 +85,29 @@ pub fn way(ours: &Aggregate, theirs: &Aggregate, fill: Fill) -> Way {
     }
 }
 
-/// The keys for which the peer is still ahead, now that the hot path has had a moment to bring them.
-pub fn still_behind(found: &[(Key, ShortLeaf)], ours: &[Option<Leaf>]) -> Vec<Key> {
-    let pairs = found.iter().zip(ours);
-    let behind =
-        pairs.filter(|((_, theirs), ours)| theirs.against(ours.as_ref()) == Decision::Take);
-    behind.map(|((key, _), _)| key.clone()).collect()
+/// What is known of the peer's write of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// By a summary.
+    Leaf(ShortLeaf),
+    /// By a sketch.
+    Mark(Mark),
+}
+
+impl Told {
+    fn is_ahead_of(&self, key: &Key, ours: Option<&Leaf>) -> bool {
+        match self {
+            Self::Leaf(theirs) => theirs.against(ours) == Decision::Take,
+            Self::Mark(theirs) => theirs.is_ahead_of(key.as_bytes(), ours),
+        }
+    }
+}
+
+/// Those keys for which the peer is ahead of these leaves of ours.
+pub fn ahead(told: Vec<(Key, Told)>, ours: &[Option<Leaf>]) -> Vec<(Key, Told)> {
+    let pairs = told.into_iter().zip(ours);
+    let ahead = pairs.filter(|((key, theirs), ours)| theirs.is_ahead_of(key, ours.as_ref()));
+    ahead.map(|(told, _)| told).collect()
 }
 
 #[cfg(test)]
@@ -153,11 +171,17 @@ mod tests {
             },
             hash: Some(ContentHash::of(b"")),
         };
-        let found = ["newer", "same", "older", "unknown"].map(Key::from);
-        let theirs = ShortLeaf::from(&leaf(5));
-        let found: Vec<(Key, ShortLeaf)> = found.into_iter().map(|key| (key, theirs)).collect();
+        let keys = ["newer", "same", "older", "unknown"].map(Key::from);
         let ours = [Some(leaf(4)), Some(leaf(5)), Some(leaf(6)), None];
-        let behind = still_behind(&found, &ours);
-        assert_eq!(behind, ["newer", "unknown"].map(Key::from));
+        let by_leaf = |_: &Key| Told::Leaf(ShortLeaf::from(&leaf(5)));
+        let by_mark = |key: &Key| {
+            let digest = leaf(5).digest(key.as_bytes());
+            Told::Mark(Mark::new(key.as_bytes(), &leaf(5), &digest))
+        };
+        for told in [&by_leaf as &dyn Fn(&Key) -> Told, &by_mark] {
+            let found = keys.iter().map(|key| (key.clone(), told(key))).collect();
+            let ahead = ahead(found, &ours).into_iter().map(|(key, _)| key);
+            assert!(ahead.eq(["newer", "unknown"].map(Key::from)));
+        }
     }
 }

@@ -20,7 +20,7 @@ use sync_engine::merkle::node::Aggregate;
 use sync_engine::merkle::read::summarize_leaves;
 use sync_engine::{HlcTime, Origin, Stamp, SyncItem};
 
-use super::Node;
+use super::{Node, eventually};
 
 /// Has the entries of its stream, a root that it has published, and answers as it likes.
 pub struct Liar {
@@ -187,6 +187,7 @@ pub fn honest(all: &[Stored], page: usize, question: Question) -> Answer {
                 records,
             }
         }
+        Question::Cells { .. } => Answer::Refusal(Refusal::NotUnderstood),
     }
 }
 
@@ -211,12 +212,28 @@ pub async fn node_that_has(items: &[(&str, &str)], liar: Liar) -> Node {
 }
 
 pub async fn node_in(env: SharedEnv, items: &[(&str, &str)], liar: Liar) -> Node {
+    let mut node = filled(env, items).await;
+    node.replicate_over(liar.dialler()).await;
+    node
+}
+
+/// The same with a sketch of what it has.
+pub async fn node_with_sketch(items: &[(&str, &str)], liar: Liar) -> Node {
+    let mut node = filled(Arc::new(RealEnv::default()), items).await;
+    eventually("a sketch", 60, async || {
+        node.engine.merkle_sketch().unwrap().is_some()
+    })
+    .await;
+    node.replicate_over(liar.dialler()).await;
+    node
+}
+
+async fn filled(env: SharedEnv, items: &[(&str, &str)]) -> Node {
     let mesh = MemoryMesh::default();
-    let mut node = Node::start_with(&mesh, "a", &["liar"], 100, env).await;
+    let node = Node::start_with(&mesh, "a", &["liar"], 100, env).await;
     for (key, value) in items {
         node.put(key, value).await;
     }
     node.engine.force_flush().await.unwrap();
-    node.replicate_over(liar.dialler()).await;
     node
 }

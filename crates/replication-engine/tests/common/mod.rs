@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::disallowed_methods)] // each test file uses its part; tests live in real time
 
 pub mod clock;
+pub mod counted;
 pub mod faults;
 pub mod gauges;
 pub mod liar;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::core::Core;
+use super::sketch::RowChange;
 use super::tree::tree_fault;
 use crate::batch::plan::ArchiveWrite;
 use crate::batch::portions::Portions;
@@ -67,6 +68,8 @@ pub(super) struct Committed {
 struct Planned {
     decisions: Vec<Decision>,
     delta: Option<TreeDelta>,
+    /// For the sketch, if there is one.
+    changes: Vec<RowChange>,
 }
 
 impl Core {
@@ -157,6 +160,8 @@ impl Core {
         let planned = std::mem::take(&mut *planned.lock());
         if let Some(delta) = planned.delta {
             self.follow(delta);
+            self.sketch
+                .follow(&planned.changes, &self.tree.read().root());
         }
         let mut persisted = self.clock_persisted.lock();
         *persisted = (*persisted).max(self.clock.last());
@@ -179,7 +184,15 @@ impl Core {
                 .collect();
             let (plan, delta) =
                 plan_commit(&tree, &news, &view.olds, &decisions).map_err(tree_fault)?;
-            *planned.lock() = Planned { decisions, delta };
+            let changes = match core.sketch.is_kept() {
+                true => row_changes(&news, &view.olds, &decisions),
+                false => Vec::new(),
+            };
+            *planned.lock() = Planned {
+                decisions,
+                delta,
+                changes,
+            };
             Ok(CommitPlan {
                 clock_bound: core.clock.last(),
                 ..plan
@@ -226,6 +239,17 @@ impl New {
         }
         decide(old.as_ref(), &self.leaf)
     }
+}
+
+fn row_changes(news: &[New], olds: &[Option<Leaf>], decisions: &[Decision]) -> Vec<RowChange> {
+    let rows = news.iter().zip(olds).zip(decisions);
+    let taken = rows.filter(|(_, decision)| **decision == Decision::Take);
+    let change = |((new, old), _): ((&New, &Option<Leaf>), _)| RowChange {
+        key: new.key.clone(),
+        old: old.map(|old| (old, old.digest(new.key.as_bytes()))),
+        new: (new.leaf, new.digest),
+    };
+    taken.map(change).collect()
 }
 
 fn plan_commit(

@@ -11,6 +11,7 @@ use super::metrics::Metrics;
 use super::publisher::Publisher;
 use super::refused::RefusedRows;
 use super::single_flight::SingleFlight;
+use super::sketch::SketchKeeper;
 use super::stale::StaleKeys;
 use super::unswept::UnsweptRows;
 use crate::batch::BatchLimits;
@@ -73,6 +74,8 @@ pub(crate) struct Core {
     pub tree: RwLock<Tree>,
     /// Whether a commit with an unknown outcome left the tree in memory behind the one in the archive.
     pub tree_outdated: AtomicBool,
+    /// Changed with `commit_order` held, behind the tree.
+    pub sketch: SketchKeeper,
     /// Commits begun and ended: odd while one is under way.
     pub commits: AtomicU64,
     /// One commit at a time: a plan must be made on the tree that the commit before left.

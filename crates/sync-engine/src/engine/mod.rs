@@ -40,6 +40,8 @@ mod commit;
 
 mod tree;
 
+mod sketch;
+
 mod flush;
 
 mod refused;

@@ -15,6 +15,7 @@ use super::metrics::Metrics;
 use super::publisher::Publisher;
 use super::refused::RefusedRows;
 use super::single_flight::SingleFlight;
+use super::sketch::SketchKeeper;
 use super::stale::StaleKeys;
 use super::unswept::UnsweptRows;
 use super::{EngineState, SyncEngine};
@@ -213,6 +214,7 @@ impl SyncEngine {
             filter_saved: AtomicU64::new(found.tree.root().count),
             tree: RwLock::new(found.tree),
             tree_outdated: AtomicBool::new(!found.is_open),
+            sketch: SketchKeeper::default(),
             commits: AtomicU64::new(0),
             archive_open: AtomicBool::new(found.is_open),
             commit_order: tokio::sync::Mutex::new(()),

@@ -111,6 +111,7 @@ impl Core {
         }
         let (tree, is_rebuilt) = load_or_rebuild(&self.archive).await?;
         let is_moved = tree.seq() != self.tree.read().seq();
+        self.sketch.forget();
         *self.tree.write() = tree;
         if is_rebuilt {
             self.doubt_everything_clean();

@@ -74,6 +74,8 @@ impl Core {
                 "tending the Merkle tree",
                 self.tend_tree_for_a_while().await,
             );
+            let sketched = self.tend_sketch_for_a_while().await;
+            Self::report("making a sketch", sketched.map_err(Into::into));
             Self::report("persisting the clock", self.persist_clock().await);
             Self::report(
                 "persisting the cache's generation",

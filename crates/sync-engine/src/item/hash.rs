@@ -63,6 +63,14 @@ impl LeafDigest {
     }
 }
 
+impl LeafDigest {
+    /// Its lowest 32 bits, as sums read it.
+    pub fn low(&self) -> u32 {
+        let [a, b, c, d, ..] = self.0;
+        u32::from_le_bytes([a, b, c, d])
+    }
+}
+
 impl fmt::Debug for LeafDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         hex(&self.0, f)

@@ -1,7 +1,8 @@
 //! Stage 6: the Merkle tree over the ordered key space.
 //!
 //! Every prefix of keys has an `Aggregate`, a function of the set of leaves alone. `Tree` keeps some of them
-//! (few enough for memory), `read` computes the others from a short range scan, `walk` compares two sets by asking a peer.
+//! (few enough for memory), `read` computes the others from a short range scan, `walk` compares two sets by asking a peer. A
+//! `Sketch` of the whole set finds what differs in one step, as long as that is not much.
 //! It is *not* a search index, and knows nothing of contents.
 
 pub mod node;
@@ -28,7 +29,13 @@ pub mod read;
 
 pub mod walk;
 
+pub mod mark;
+
+pub mod sketch;
+
 pub mod wire;
+
+pub mod cells;
 
 pub mod codec;
 
@@ -42,6 +49,7 @@ mod tests;
 
 pub use delta::{LeafChange, TreeDelta, TreeError};
 pub use locate::{Located, Piece};
+pub use sketch::Sketch;
 pub use split::SplitBuilder;
 pub use summary::{Detail, Group, ShortLeaf, Summary};
 pub use tree::{Tree, TreeJob, TreeLimits};

@@ -90,6 +90,12 @@ impl Aggregate {
         self.count > u64::MAX / 2 || (self.count == 0 && self.sum != Sum::default())
     }
 
+    /// The lowest 32 bits of the sum: those of the leaves' digests, added up.
+    pub fn low(&self) -> u32 {
+        let [lowest, ..] = self.sum.0;
+        lowest as u32
+    }
+
     /// The hash shown and compared: SHA-256(sum ‖ count).
     pub fn hash(&self) -> NodeHash {
         let mut hasher = Sha256::new();

@@ -86,8 +86,13 @@ pub struct Descent {
 impl Descent {
     /// Compares the keys under `prefix` (the empty one: all keys).
     pub fn new(prefix: Vec<u8>, budget: WalkBudget) -> Self {
+        Self::among(BTreeSet::from([prefix]), budget)
+    }
+
+    /// Compares the keys under any of these prefixes, which do not overlap.
+    pub fn among(prefixes: BTreeSet<Vec<u8>>, budget: WalkBudget) -> Self {
         Self {
-            open: BTreeSet::from([prefix]),
+            open: prefixes,
             asked: BTreeSet::new(),
             behind: Vec::new(),
             budget,

@@ -1,6 +1,10 @@
+use std::sync::OnceLock;
+
 use super::*;
 use proptest::prelude::*;
 use sync_engine::SyncItem;
+use sync_engine::item::Stored;
+use sync_engine::merkle::Sketch;
 
 const MAX: usize = 1 << 20;
 
@@ -9,7 +13,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn question() -> impl Strategy<Value = Question> {
-    let prefixes = prop::collection::btree_set(bytes(), 0..ASK_PREFIXES_MAX);
+    let prefixes = prop::collection::btree_set(bytes(), 0..64);
     let summaries =
         (prefixes, any::<(u16, u16)>()).prop_map(|(prefixes, (groups_max, leaves_max))| {
             Question::Summaries {
@@ -26,6 +30,7 @@ fn question() -> impl Strategy<Value = Question> {
         prop::option::of(bytes()),
         any::<u64>(),
     );
+    let samples = prop::collection::vec(any::<u32>(), 0..9);
     prop_oneof![
         Just(Question::Root),
         summaries,
@@ -37,7 +42,29 @@ fn question() -> impl Strategy<Value = Question> {
             end,
             bytes_max
         }),
+        (0..=SKETCH_CELLS, 0..=SKETCH_CELLS, samples).prop_map(|(from, count, samples)| {
+            Question::Cells {
+                from,
+                count,
+                samples,
+            }
+        }),
     ]
+}
+
+/// The first cells of a sketch.
+fn cells(count: usize) -> Vec<Cell> {
+    static SKETCH: OnceLock<Sketch> = OnceLock::new();
+    let sketch = SKETCH.get_or_init(|| {
+        let mut sketch = Sketch::default();
+        for n in 0..20 {
+            let stored = Stored::Live(SyncItem::new(format!("k.{n}"), Vec::new()));
+            let key = stored.key().as_bytes();
+            sketch.insert(key, &stored.leaf(), &stored.leaf().digest(key));
+        }
+        sketch
+    });
+    sketch.first(count).to_vec()
 }
 
 fn answer() -> impl Strategy<Value = Answer> {
@@ -49,12 +76,20 @@ fn answer() -> impl Strategy<Value = Answer> {
             Just(Refusal::Busy)
         ]
         .prop_map(Answer::Refusal),
-        prop::collection::vec(any::<u8>(), 40..=40)
-            .prop_map(|bytes| { Answer::Root(Aggregate::from_bytes(&bytes.try_into().unwrap())) }),
+        aggregate().prop_map(Answer::Root),
         list().prop_map(Answer::Summaries),
         (0..100usize, list()).prop_map(|(done, records)| Answer::Records { done, records }),
         (any::<bool>(), list()).prop_map(|(done, records)| Answer::Range { done, records }),
+        (aggregate(), 0..200usize).prop_map(|(aggregate, count)| {
+            let cells = cells(count);
+            Answer::Cells { aggregate, cells }
+        }),
     ]
+}
+
+fn aggregate() -> impl Strategy<Value = Aggregate> {
+    let bytes = prop::collection::vec(any::<u8>(), 40..=40);
+    bytes.prop_map(|bytes| Aggregate::from_bytes(&bytes.try_into().unwrap()))
 }
 
 proptest! {
