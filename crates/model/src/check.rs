@@ -1,6 +1,7 @@
 //! What must hold.
 
-use crate::mesh::{KEYS, Mesh, NODES, Write};
+use crate::ledger::one;
+use crate::mesh::{KEYS, Mesh, NODES, Node, Write};
 use crate::step::{Bounds, Step, after};
 
 /// A promise that was broken.
@@ -59,13 +60,30 @@ pub fn always(mesh: &Mesh) -> Result<(), Broken> {
 }
 
 /// What must hold when users stop, clocks go right and everybody can ask its peers for a while.
+///
+/// Where two have given up each other and the third joins neither, all wait until a person decides.
 pub fn at_rest(mesh: &Mesh, bounds: &Bounds) -> Result<(), Broken> {
     let rest = come_to_rest(mesh, bounds)?;
     let first = rest.nodes[0].rows;
     if rest.nodes.iter().any(|node| node.rows != first) {
-        return Err(Broken::Diverged);
+        return match is_undecided(&rest) {
+            true => Ok(()),
+            false => Err(Broken::Diverged),
+        };
     }
-    (0..KEYS).try_for_each(|key| newest(&rest, key))
+    match (0..KEYS).try_for_each(|key| newest(&rest, key)) {
+        Err(Broken::Kept { .. }) if is_undecided(&rest) => Ok(()),
+        done => done,
+    }
+}
+
+fn is_undecided(rest: &Mesh) -> bool {
+    let has_given_up = |a: &Node, b: &Node| a.ledger.expelled & one(usize::from(b.origin)) != 0;
+    let mut pairs = rest
+        .nodes
+        .iter()
+        .flat_map(|a| rest.nodes.iter().map(move |b| (a, b)));
+    pairs.any(|(a, b)| has_given_up(a, b) && has_given_up(b, a))
 }
 
 fn come_to_rest(mesh: &Mesh, bounds: &Bounds) -> Result<Mesh, Broken> {

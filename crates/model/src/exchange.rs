@@ -18,52 +18,52 @@ pub enum Purpose {
 /// The peer is asked for its ledger, and from then on counts who asks among its members.
 pub fn begin(mesh: &mut Mesh, node: usize, peer: usize, flaw: Flaw) {
     let theirs = tell(mesh, peer, flaw);
-    let us = mesh.nodes[node];
-    let is_out = theirs.left_out & one(usize::from(us.origin)) != 0
-        || theirs.is_joined && us.ledger.is_joined && !us.ledger.is_abreast(&theirs);
-    if is_out && flaw != Flaw::NoRejoin && theirs.watermark >= us.ledger.watermark {
-        begin_anew(mesh, node);
-    }
-    let new = &mut mesh.nodes[node];
-    if !new.ledger.is_joined {
-        new.asked |= 1 << peer;
-        new.ledger.expelled |= theirs.left_out;
-    }
+    find_out(mesh, node, peer, &theirs, flaw);
     let purpose = purpose(mesh, node, peer, &theirs, flaw);
     let us = usize::from(mesh.nodes[node].origin);
     if purpose != Purpose::Nothing {
-        let ledger = &mut mesh.nodes[peer].ledger;
-        ledger.admit(one(us));
+        mesh.nodes[peer].ledger.admit(one(us));
     }
     let theirs = tell(mesh, peer, flaw);
-    let rules = flaw.rules();
     let node = &mut mesh.nodes[node];
+    let ledger = &mut node.ledger;
     match purpose {
-        Purpose::Nothing => {}
-        Purpose::Merge => {
-            node.ledger.hear(us, &theirs, rules);
-            node.ledger.watermark = node.ledger.watermark.max(theirs.watermark);
-        }
         Purpose::Join => {
             // What the streams still have may be what the peer has collected.
-            node.ledger.shut = node.ledger.shut.max(theirs.level);
+            ledger.shut = ledger.shut.max(theirs.level);
             // From now on it writes above what the peer has promised to have.
             node.clock = node.clock.max(theirs.level);
         }
+        Purpose::Merge => {
+            ledger.hear(us, &theirs, flaw.rules());
+            ledger.watermark = ledger.watermark.max(theirs.watermark);
+        }
+        // It is heard that one is given up, and by whom.
+        Purpose::Nothing if ledger.is_joined => ledger.hear(us, &theirs, flaw.rules()),
+        Purpose::Nothing => {}
     }
-    let peer = peer as u8;
-    node.asking = Some(Asking {
-        peer,
+    let asking = Asking {
+        peer: peer as u8,
         theirs,
         purpose,
         copied: 0,
-    });
-    if purpose == Purpose::Nothing {
-        // It is heard that one is given up, and by whom.
-        if node.ledger.is_joined {
-            node.ledger.hear(us, &theirs, rules);
-        }
-        node.asking = None;
+    };
+    node.asking = (purpose != Purpose::Nothing).then_some(asking);
+}
+
+/// Whether one has been given up, or, while one is new, who else has.
+fn find_out(mesh: &mut Mesh, node: usize, peer: usize, theirs: &Ledger, flaw: Flaw) {
+    let us = mesh.nodes[node];
+    let is_left_out = theirs.left_out & one(usize::from(us.origin)) != 0;
+    let is_late = theirs.is_joined && us.ledger.is_joined && !us.ledger.is_abreast(theirs);
+    let is_ahead = theirs.watermark >= us.ledger.watermark;
+    if (is_left_out || is_late) && is_ahead && flaw != Flaw::NoRejoin {
+        begin_anew(mesh, node);
+    }
+    let node = &mut mesh.nodes[node];
+    if !node.ledger.is_joined {
+        node.asked |= 1 << peer;
+        node.ledger.expelled |= theirs.left_out;
     }
 }
 

@@ -86,17 +86,7 @@ pub fn steps(mesh: &Mesh, bounds: &Bounds) -> Vec<Step> {
         steps.push(Step::Advance(at));
         steps.extend((0..bounds.keys).map(|key| Step::Collect(at, key)));
         if mesh.expulsions < bounds.expulsions {
-            let others = (0..NODES).filter(|node_at| {
-                let (other, ledger) = (usize::from(mesh.nodes[*node_at].origin), &node.ledger);
-                let is_first = other < NODES && other != usize::from(node.origin);
-                let is_member = ledger.members & !ledger.expelled & one(other) != 0;
-                let is_majority = ledger.is_majority_without(ledger.expelled | one(other))
-                    || bounds.flaw == Flaw::ExpelAlone;
-                // Who can be asked by nobody that remains takes those along whom it alone can ask.
-                let third = (2 * NODES - at - node_at) % NODES;
-                let is_whole = (bounds.is_linked)(at, third);
-                is_first && is_member && is_majority && is_whole
-            });
+            let others = (0..NODES).filter(|other| may_expel(mesh, at, *other, bounds));
             steps.extend(others.map(|other| Step::Expel(at, other)));
         }
     }
@@ -104,6 +94,19 @@ pub fn steps(mesh: &Mesh, bounds: &Bounds) -> Vec<Step> {
         steps.push(Step::Wipe);
     }
     steps
+}
+
+/// A member may be given up where more than half remain, and can ask each other: in a chain the loss of the middle is the loss
+/// of the end, too.
+fn may_expel(mesh: &Mesh, at: usize, node: usize, bounds: &Bounds) -> bool {
+    let (us, ledger) = (&mesh.nodes[at], &mesh.nodes[at].ledger);
+    let other = usize::from(mesh.nodes[node].origin);
+    let is_first = other < NODES && other != usize::from(us.origin);
+    let is_member = ledger.members & !ledger.expelled & one(other) != 0;
+    let is_majority = ledger.is_majority_without(ledger.expelled | one(other));
+    let third = (2 * NODES - at - node) % NODES;
+    let is_whole = (bounds.is_linked)(at, third);
+    is_first && is_member && is_whole && (is_majority || bounds.flaw == Flaw::ExpelAlone)
 }
 
 /// Not while the node is the only one that has heard of a newcomer: that is two failures at once, which the protocol does not
