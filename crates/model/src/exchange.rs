@@ -63,7 +63,12 @@ fn find_out(mesh: &mut Mesh, node: usize, peer: usize, theirs: &Ledger, flaw: Fl
     let node = &mut mesh.nodes[node];
     if !node.ledger.is_joined {
         node.asked |= 1 << peer;
-        node.ledger.expelled |= theirs.left_out;
+        // The verdict of a peer that has begun anew itself is none.
+        node.heard[peer] = match theirs.is_joined {
+            true => theirs.left_out,
+            false => 0,
+        };
+        node.ledger.expelled = node.heard.iter().fold(0, |all, heard| all | heard);
     }
 }
 
@@ -95,6 +100,7 @@ fn begin_anew(mesh: &mut Mesh, node: usize) {
         return;
     }
     node.asked = 0;
+    node.heard = [0; NODES];
     node.origin += NODES as u8;
     node.ledger = Ledger {
         shut: node.ledger.shut,

@@ -1,7 +1,7 @@
 //! The state of a small mesh: nodes, and everything that was ever written.
 
 use crate::exchange::Purpose;
-use crate::ledger::{Ledger, Time, one};
+use crate::ledger::{Ledger, Origins, Time, one};
 
 /// Nodes.
 pub const NODES: usize = 3;
@@ -63,6 +63,8 @@ pub struct Node {
     pub peers: u8,
     /// Whom of them it has asked since it began anew.
     pub asked: u8,
+    /// Whom each of them, when asked last, said to be left out.
+    pub heard: [Origins; NODES],
     /// The greatest time it has issued or merged.
     pub clock: Time,
     /// For each key the write it holds.

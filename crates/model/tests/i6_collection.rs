@@ -34,7 +34,7 @@ fn i6_all_states_of_one_write_and_one_failure() {
             is_slow: false,
             ..BOUNDS
         };
-        let explored = explore(&bounds, setting("MODEL_STATES", 1_000_000));
+        let explored = explore(&bounds, setting("MODEL_STATES", 1_500_000));
         holds(&explored);
         assert!(explored.is_whole, "there are more states");
     }
