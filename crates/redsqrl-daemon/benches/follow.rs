@@ -29,7 +29,7 @@ const PACED_SECS: usize = 5;
 
 fn main() -> Result<(), Failure> {
     let items = std::env::args().filter_map(|word| word.parse().ok()).next();
-    let items = items.unwrap_or(200_000);
+    let items = items.unwrap_or(100_000);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -121,6 +121,8 @@ impl Link {
             None => format!("redis://{}", from.resp_address()),
         };
         let mut to_config = config(dir, "to", servers.get(1))?;
+        // Alone, so that nothing comes by another way.
+        to_config.replication.settings.cold_path.enabled = false;
         to_config.replication.peers = vec![PeerConfig::for_testing("from", from_url.as_str())];
         Ok(Self {
             from,
