@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::clock::EventfulPauses;
+use common::clock::OddClock;
 use common::watched::watched;
 use common::{Node, converge, eventually, mesh};
 use parking_lot::Mutex;
@@ -130,7 +130,7 @@ async fn only_what_the_peer_has_newer_is_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_by_the_stream_meanwhile_is_not_fetched() {
-    let clock = Arc::new(EventfulPauses::default());
+    let clock = Arc::new(OddClock::default());
     let mut nodes = equal_pair(100, clock.clone()).await;
     for n in 0..10 {
         nodes[0].put(&format!("k.{:04}", n * 9), "newer").await;
@@ -143,7 +143,7 @@ async fn what_comes_by_the_stream_meanwhile_is_not_fetched() {
     // As a stream does that is a moment late: one write between the looks, so that the set is seen to move, the others
     // after the sets were compared, before anything is fetched.
     let (is_compared, engine) = (compared.clone(), nodes[1].engine.clone());
-    clock.fill_with(move || {
+    clock.fill_pauses_with(move || {
         let late = match is_compared.load(Ordering::SeqCst) {
             true => 1..10,
             false => 0..1,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::clock::WrongClock;
+use common::clock::OddClock;
 use common::{Node, converge};
 use replication_engine::PeerConfig;
 use replication_engine::apply::SyncEngineRef;
@@ -103,7 +103,7 @@ async fn a_peer_is_answered_however_many_others_have_asked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn i12_an_asker_that_is_no_peer_is_answered_again_after_a_flood_of_names() {
     let mesh = MemoryMesh::default();
-    let clock = Arc::new(WrongClock::default());
+    let clock = Arc::new(OddClock::default());
     let mut a = Node::start_with(&mesh, "a", &[], 5, clock.clone()).await;
     a.replicate().await;
     let config = PeerConfig::for_testing("a", common::url("a"));
@@ -128,7 +128,7 @@ async fn i12_an_asker_that_is_no_peer_is_answered_again_after_a_flood_of_names()
 async fn questions_are_answered_though_the_servers_clock_is_behind() {
     let mesh = MemoryMesh::default();
     let mut a = Node::start(&mesh, "a", &[], 5).await;
-    let behind = Arc::new(WrongClock::ahead(-3_600_000));
+    let behind = Arc::new(OddClock::ahead(-3_600_000));
     a.port = MemoryPort::new(a.log.clone(), behind);
     mesh.add(&common::url("a"), a.port.clone());
     a.replicate().await;

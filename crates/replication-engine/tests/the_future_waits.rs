@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::clock::WrongClock;
+use common::clock::OddClock;
 use common::liar::{Liar, entries, item, node_in, stamp_ahead};
 use common::{Node, converge, eventually};
 use replication_engine::peer::memory::MemoryMesh;
@@ -17,7 +17,7 @@ async fn i12_a_write_from_the_future_waits_for_its_time_and_names_its_origin() {
     let write = item("early", b"v".to_vec(), stamp_ahead(3_600_000));
     let other = item("good", b"v".to_vec(), stamp_ahead(0));
     let liar = Liar::busy().with_entries(entries(&[write, other]));
-    let clock = Arc::new(WrongClock::default());
+    let clock = Arc::new(OddClock::default());
     let node = node_in(clock.clone(), &[], liar).await;
     eventually("the good one", 60, async || {
         node.get("good").await.is_some()
@@ -41,7 +41,7 @@ async fn i12_a_write_from_the_future_waits_for_its_time_and_names_its_origin() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_whose_clock_is_ahead_is_equal_in_the_end() {
     let mesh = MemoryMesh::default();
-    let ahead = Arc::new(WrongClock::ahead(7_000));
+    let ahead = Arc::new(OddClock::ahead(7_000));
     let mut fast = Node::start_with(&mesh, "fast", &["a"], 100, ahead).await;
     let mut a = Node::start(&mesh, "a", &["fast"], 100).await;
     for node in [&mut fast, &mut a] {

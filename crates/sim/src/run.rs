@@ -77,8 +77,6 @@ pub(crate) struct Stage {
     pub(crate) workload: Workload,
     pub(crate) log: Log,
     pub(crate) healed: Arc<Mutex<Duration>>,
-    /// How much of the time is not the script's.
-    skipped: Duration,
     rng: fastrand::Rng,
 }
 
@@ -156,7 +154,6 @@ impl Stage {
             workload,
             log,
             healed: Arc::default(),
-            skipped: Duration::ZERO,
             rng: world.rng(),
             script,
         }
@@ -183,11 +180,11 @@ impl Stage {
         }
         let events = std::mem::take(&mut self.script.events);
         for (at, event) in events {
-            self.watch_until(at + self.skipped).await;
+            self.watch_until(at).await;
             self.note(&event);
             self.happen(event).await;
         }
-        self.watch_until(self.script.end + self.skipped).await;
+        self.watch_until(self.script.end).await;
         self.workload
             .is_over
             .store(true, std::sync::atomic::Ordering::SeqCst);
@@ -315,10 +312,7 @@ impl Stage {
                     }
                 }
             }
-            Event::Suspend(duration) => {
-                self.world.skip(duration);
-                self.skipped += duration;
-            }
+            Event::Suspend(duration) => self.world.skip(duration),
             Event::Clock(node, ms) => self.machines[node].skew.set(ms),
         }
     }

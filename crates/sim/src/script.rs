@@ -168,6 +168,7 @@ impl Script {
             push_event(&mut rng, machines, at, &mut events);
         }
         events.sort_by_key(|(at, _)| *at);
+        let suspended = put_off(&mut events);
         Self {
             kinds,
             topology,
@@ -180,9 +181,21 @@ impl Script {
             writers: rng.usize(1..=3),
             pause_ms: *[10, 100, 1000].get(rng.usize(..3)).unwrap_or(&100),
             events,
-            end,
+            end: end + suspended,
         }
     }
+}
+
+/// What comes after the machines stood still comes that much later. Gives how long they do in all.
+fn put_off(events: &mut [(Duration, Event)]) -> Duration {
+    let mut suspended = Duration::ZERO;
+    for (at, event) in events {
+        *at += suspended;
+        if let Event::Suspend(duration) = event {
+            suspended += *duration;
+        }
+    }
+    suspended
 }
 
 /// Draws a fault, and mostly also its end.
@@ -232,36 +245,7 @@ fn push_event(
             events.push((later, Event::Crash(node, rng.bool())));
             events.push((later, Event::Start(node)));
         }
-        13..=16 => {
-            let cache = |event| Event::Cache(node, event);
-            match rng.u8(..7) {
-                0 => both(
-                    cache(CacheEvent::Down(true)),
-                    cache(CacheEvent::Down(false)),
-                ),
-                1 => both(
-                    cache(CacheEvent::Full(true)),
-                    cache(CacheEvent::Full(false)),
-                ),
-                2 => {
-                    let once_in = rng.u64(2..20);
-                    both(
-                        cache(CacheEvent::Flaky(once_in)),
-                        cache(CacheEvent::Flaky(0)),
-                    );
-                }
-                3 => {
-                    let ms = rng.u64(10..3_000);
-                    both(cache(CacheEvent::Slow(ms)), cache(CacheEvent::Slow(1)));
-                }
-                4 => {
-                    let lost = Duration::from_millis(rng.u64(..2_000));
-                    events.push((at, cache(CacheEvent::FailOver(lost))));
-                }
-                5 => events.push((at, cache(CacheEvent::Wipe))),
-                _ => events.push((at, cache(CacheEvent::Evict))),
-            }
-        }
+        13..=16 => push_cache_event(rng, node, (at, later), events),
         17 => {
             // Whoever is off meanwhile was away for that long.
             let hours = rng.u64(1..24 * 21);
@@ -271,4 +255,33 @@ fn push_event(
         }
         _ => events.push((at, Event::Clock(node, rng.i64(-60_000..60_000)))),
     }
+}
+
+/// Draws a fault of a node's Redis, and mostly also its end.
+fn push_cache_event(
+    rng: &mut fastrand::Rng,
+    node: usize,
+    (at, later): (Duration, Duration),
+    events: &mut Vec<(Duration, Event)>,
+) {
+    let (begin, end) = match rng.u8(..7) {
+        0 => (CacheEvent::Down(true), Some(CacheEvent::Down(false))),
+        1 => (CacheEvent::Full(true), Some(CacheEvent::Full(false))),
+        2 => {
+            let once_in = rng.u64(2..20);
+            (CacheEvent::Flaky(once_in), Some(CacheEvent::Flaky(0)))
+        }
+        3 => {
+            let ms = rng.u64(10..3_000);
+            (CacheEvent::Slow(ms), Some(CacheEvent::Slow(1)))
+        }
+        4 => {
+            let lost = Duration::from_millis(rng.u64(..2_000));
+            (CacheEvent::FailOver(lost), None)
+        }
+        5 => (CacheEvent::Wipe, None),
+        _ => (CacheEvent::Evict, None),
+    };
+    events.push((at, Event::Cache(node, begin)));
+    events.extend(end.map(|end| (later, Event::Cache(node, end))));
 }

@@ -266,16 +266,6 @@ async fn i2_a_log_that_failed_takes_no_writes_and_is_no_good_health() {
     engine.shutdown().await;
 }
 
-/// The log as it is at this moment, as a crash leaves it.
-fn crash(dir: &std::path::Path) -> tempfile::TempDir {
-    let crashed = tempfile::tempdir().unwrap();
-    for suffix in ["", "-wal"] {
-        let name = format!("wal.db{suffix}");
-        std::fs::copy(dir.join(&name), crashed.path().join(&name)).unwrap();
-    }
-    crashed
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn i2_what_only_the_cache_keeps_stays_in_the_log_until_the_cache_has_it() {
     let (dir, cache) = (tempfile::tempdir().unwrap(), FlakyCache::new());
@@ -290,7 +280,7 @@ async fn i2_what_only_the_cache_keeps_stays_in_the_log_until_the_cache_has_it() 
     assert!(engine.force_flush().await.is_err());
     // What is stored leaves the log with the next write to it.
     engine.submit(item("next", "x")).await.unwrap();
-    let crashed = crash(dir.path());
+    let crashed = crashed_log(dir.path());
 
     cache.fail_puts.store(false, Ordering::SeqCst);
     let archive = Arc::new(archive.restarted());

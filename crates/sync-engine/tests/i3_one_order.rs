@@ -13,31 +13,14 @@ use common::*;
 use sync_engine::env::{Env, RealEnv};
 use sync_engine::wal::Wal;
 use sync_engine::{SyncEngine, SyncEngineConfig};
-use tokio::sync::watch;
 
 /// An engine that has a cache and a log, and no archive: nothing but the log says after a crash which write is the newest.
-async fn started_without_sql(log: Arc<HesitantLog>, cache: Arc<FlakyCache>) -> SyncEngine {
+async fn started_without_sql(log: Arc<HesitantLog>, cache: Arc<FlakyCache>) -> Arc<SyncEngine> {
     let config = SyncEngineConfig {
         sql_url: None,
         ..config(Path::new("unused"))
     };
-    let (_, settings) = watch::channel(config.clone());
-    let engine = SyncEngine::builder(config, settings)
-        .with_wal(log)
-        .with_cache(cache)
-        .build();
-    engine.start().await.expect("the engine starts");
-    engine
-}
-
-/// The files as they are at this moment, as a crash leaves them.
-fn crash(dir: &Path) -> tempfile::TempDir {
-    let crashed = tempfile::tempdir().unwrap();
-    for suffix in ["", "-wal"] {
-        let name = format!("wal.db{suffix}");
-        std::fs::copy(dir.join(&name), crashed.path().join(&name)).unwrap();
-    }
-    crashed
+    started_over(config, |engine| engine.with_wal(log).with_cache(cache)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,7 +30,7 @@ async fn i3_the_newest_write_of_a_key_is_the_last_that_the_log_has_of_it() {
         HesitantLog::open(&dir.path().join("wal.db")),
         FlakyCache::new(),
     );
-    let engine = Arc::new(started_without_sql(log.clone(), cache.clone()).await);
+    let engine = started_without_sql(log.clone(), cache.clone()).await;
     // Two writers of one key: the first to come is the second to be logged.
     let early = {
         let engine = engine.clone();
@@ -64,7 +47,7 @@ async fn i3_the_newest_write_of_a_key_is_the_last_that_the_log_has_of_it() {
     log.let_one_in();
     assert_eq!(early.await.unwrap().unwrap().succeeded, 2);
     let seen = text(&engine, "k").await;
-    let crashed = crash(dir.path());
+    let crashed = crashed_log(dir.path());
 
     let log = HesitantLog::open(&crashed.path().join("wal.db"));
     cache.fail_puts.store(false, Ordering::SeqCst);

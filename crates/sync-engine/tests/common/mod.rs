@@ -204,3 +204,13 @@ pub async fn assert_honest(engine: &SyncEngine) {
 pub fn chance(seed: u64) -> fastrand::Rng {
     fastrand::Rng::with_seed(seed)
 }
+
+/// The log in this directory as it is at this moment, in another one: as a crash leaves it.
+pub fn crashed_log(dir: &Path) -> tempfile::TempDir {
+    let crashed = tempfile::tempdir().expect("a directory");
+    for suffix in ["", "-wal"] {
+        let name = format!("wal.db{suffix}");
+        std::fs::copy(dir.join(&name), crashed.path().join(&name)).expect("a copy");
+    }
+    crashed
+}
