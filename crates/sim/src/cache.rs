@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sync_engine::item::key::Key;
+use sync_engine::item::stamp::Stamp;
 use sync_engine::l2::{CacheError, CacheStore, CacheWrite, Generation, Lookup};
 
 use crate::redis::SimRedis;
@@ -26,22 +27,24 @@ impl CacheStore for SimRedis {
         &self,
         generation: Generation,
         writes: &[CacheWrite],
-    ) -> Result<(), CacheError> {
+    ) -> Result<Vec<Key>, CacheError> {
         let writes = writes.to_vec();
         self.call(writes.len(), true, move |memory, now, done| {
-            for write in &writes[..done] {
-                memory.put(now, generation, write);
-            }
+            let put = |write| memory.put(now, generation, write);
+            writes[..done].iter().filter_map(put).collect()
         })
         .await
     }
 
-    async fn remove_many(&self, keys: &[Key]) -> Result<(), CacheError> {
-        let keys = keys.to_vec();
-        self.call(keys.len(), false, move |memory, now, done| {
-            for key in keys.into_iter().take(done) {
-                memory.set(now, key, None);
-            }
+    async fn remove_many(
+        &self,
+        generation: Generation,
+        ends: &[(Key, Stamp)],
+    ) -> Result<Vec<Key>, CacheError> {
+        let ends = ends.to_vec();
+        self.call(ends.len(), false, move |memory, now, done| {
+            let remove = |end| memory.remove(now, generation, end);
+            ends[..done].iter().filter_map(remove).collect()
         })
         .await
     }

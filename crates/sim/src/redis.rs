@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use sync_engine::cdc::stream_id::StreamId;
 use sync_engine::item::Stored;
 use sync_engine::item::key::Key;
+use sync_engine::item::stamp::Stamp;
 use sync_engine::l2::{CacheError, CacheWrite, Generation};
 use tokio::sync::{oneshot, watch};
 
@@ -101,21 +102,46 @@ impl Memory {
         record.ends.is_none_or(|ends| ends > now).then_some(record)
     }
 
-    pub(crate) fn put(&mut self, now: Duration, generation: Generation, write: &CacheWrite) {
+    /// Writes a record, unless a newer one is there; gives the key if that is one that no archive keeps.
+    pub(crate) fn put(
+        &mut self,
+        now: Duration,
+        generation: Generation,
+        write: &CacheWrite,
+    ) -> Option<Key> {
         let key = write.stored.key();
-        let wins = self.get(now, key).is_none_or(|held| {
-            let is_same_archive = held.generation >> 32 == generation >> 32;
-            is_same_archive && held.generation < generation
-                || held.stored.stamp() <= write.stored.stamp()
-        });
-        if wins {
-            let record = Record {
-                stored: write.stored.clone(),
-                generation,
-                ends: write.ttl.map(|ttl| now + ttl),
-            };
-            self.set(now, key.clone(), Some(record));
+        if let Some(newer) = self.newer(now, generation, (key, write.stored.stamp())) {
+            return (!newer.is_archived()).then(|| key.clone());
         }
+        let record = Record {
+            stored: write.stored.clone(),
+            generation,
+            ends: write.ttl.map(|ttl| now + ttl),
+        };
+        self.set(now, key.clone(), Some(record));
+        None
+    }
+
+    /// Takes a record out, unless it is newer. See [`Memory::put`].
+    pub(crate) fn remove(
+        &mut self,
+        now: Duration,
+        generation: Generation,
+        (key, stamp): &(Key, Stamp),
+    ) -> Option<Key> {
+        if let Some(newer) = self.newer(now, generation, (key, *stamp)) {
+            return (!newer.is_archived()).then(|| key.clone());
+        }
+        self.set(now, key.clone(), None);
+        None
+    }
+
+    fn newer(&self, now: Duration, generation: Generation, end: (&Key, Stamp)) -> Option<&Stored> {
+        let held = self.get(now, end.0)?;
+        let is_same_archive = held.generation >> 32 == generation >> 32;
+        let is_outdated =
+            is_same_archive && held.generation < generation && held.stored.is_archived();
+        (!is_outdated && held.stored.stamp() > end.1).then_some(&held.stored)
     }
 
     /// Adds an entry to a stream that keeps so many.

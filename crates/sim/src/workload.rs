@@ -131,8 +131,8 @@ impl Workload {
         let key: Key = format!("{}{number}", private::prefix(node)).into();
         match rng.u8(..10) {
             0..=5 => self.put_own(node, life, &key, rng).await,
-            // A delete of a node with SQL is archived, and the other nodes send it back.
-            6 if life.replication.is_none() => {
+            // With SQL a delete is archived, and the other nodes send it back, whatever was put meanwhile.
+            6 => {
                 let number = self.private.begin(&key, Deed::Delete);
                 let deleted = life.engine.delete_stamped(&key).await;
                 self.log

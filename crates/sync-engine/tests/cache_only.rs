@@ -57,6 +57,11 @@ async fn an_item_of_the_cache_alone_lives_as_long_as_its_ttl() {
         );
     }
     engine.shutdown().await;
+    // The engine's word counts, also where Redis would keep it for longer.
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let persist = redis::cmd("PERSIST").arg("c.brief").to_owned();
+    let _is_there: u64 = persist.query_async(&mut connection).await.unwrap();
     let engine = started(config).await;
     assert_eq!(text(&engine, "c.long").await.as_deref(), Some("x"));
     for id in ["c.brief", "c.was.brief"] {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::item::key::Key;
+use crate::item::stamp::Stamp;
 use crate::item::{Stored, SyncItem};
 use crate::l1::{Due, Flight};
 use crate::l2::CacheWrite;
@@ -26,8 +27,8 @@ pub struct FlushPlan {
     pub archive: Vec<ArchiveWrite>,
     /// To the cache.
     pub cache_put: Vec<CacheWrite>,
-    /// Out of the cache: the item no longer belongs there.
-    pub cache_remove: Vec<Key>,
+    /// Out of the cache, with all that is older than these stamps: the item no longer belongs there.
+    pub cache_remove: Vec<(Key, Stamp)>,
 }
 
 /// Which tiers there are, and are worth asking now.
@@ -51,7 +52,10 @@ pub fn plan(flights: &[Flight], health: Health, now_ms: i64) -> FlushPlan {
         if health.cache && flight.due.contains(Due::CACHE) {
             match cache_write(flight, now_ms) {
                 Some(write) => plan.cache_put.push(write),
-                None => plan.cache_remove.push(flight.stored.key().clone()),
+                None => {
+                    let (key, stamp) = (flight.stored.key().clone(), flight.stored.stamp());
+                    plan.cache_remove.push((key, stamp));
+                }
             }
         }
     }
@@ -146,7 +150,6 @@ pub fn settle(flight: &Flight, health: Health, archive: Outcome, cache: Outcome)
 mod tests {
     use super::*;
     use crate::item::options::{CacheTtl, SubmitOptions};
-    use crate::item::stamp::Stamp;
 
     fn flight(options: SubmitOptions) -> Flight {
         Flight {
@@ -155,6 +158,7 @@ mod tests {
             spared: Due::none(),
             pos: Some(0),
             cache_until: None,
+            is_passing: false,
         }
     }
 

@@ -9,6 +9,7 @@ use super::commit::{Committed, Fate};
 use super::core::Core;
 use super::publisher::Change;
 use super::refused::refusal;
+use super::stale::Missed;
 use crate::batch::plan::{self, ArchiveWrite, FlushPlan, Outcome};
 use crate::batch::portions::Portions;
 use crate::error::{StorageError, Tier};
@@ -128,19 +129,21 @@ impl Core {
             return Ok(());
         }
         let _order = self.cache_order.read().await;
+        let (generation, mut newer) = (self.generation(), Vec::new());
         if !plan.cache_put.is_empty() {
-            self.cache
-                .put_many(self.generation(), &plan.cache_put)
-                .await?;
+            newer = self.cache.put_many(generation, &plan.cache_put).await?;
         }
         if !plan.cache_remove.is_empty() {
-            self.cache.remove_many(&plan.cache_remove).await?;
+            let kept = self.cache.remove_many(generation, &plan.cache_remove);
+            newer.extend(kept.await?);
         }
         // What was confirmed, this life of the server has confirmed.
         self.follow_cache_life();
         // Still under the lock: a repair that came in between would take out what was just written.
         let put = plan.cache_put.iter().map(|write| write.stored.key());
-        self.stale.forget(put.chain(&plan.cache_remove));
+        let removed = plan.cache_remove.iter().map(|(key, _)| key);
+        self.stale.forget(put.chain(removed));
+        self.recall(&newer).await?;
         Ok(())
     }
 
@@ -155,7 +158,13 @@ impl Core {
         let verdicts: Vec<plan::Verdict> = landed.iter().map(settle).collect();
         let missed = landed.iter().zip(&verdicts).filter(|(_, v)| v.cache_stale);
         // Before anything becomes clean: once it is evicted, readers ask the cache.
-        self.mark_stale(missed.map(|(landed, _)| landed.key().clone()));
+        self.mark_stale(missed.map(|(landed, _)| {
+            let missed = Missed {
+                stamp: landed.flight.stored.stamp(),
+                archive_knows: !landed.flight.is_passing,
+            };
+            (landed.key().clone(), missed)
+        }));
         let (mut requeue, mut park) = (Vec::new(), Vec::new());
         let mut freed = Vec::with_capacity(landed.len());
         for (landed, verdict) in landed.iter().zip(verdicts) {
@@ -175,7 +184,7 @@ impl Core {
         freed
     }
 
-    fn mark_stale(&self, keys: impl IntoIterator<Item = Key>) {
+    fn mark_stale(&self, keys: impl IntoIterator<Item = (Key, Missed)>) {
         if self.stale.note(keys).is_err() {
             self.give_up_cache();
         }
@@ -189,7 +198,11 @@ impl Core {
         });
         for landed in lost {
             let (key, stamp) = (landed.key(), landed.flight.stored.stamp());
-            self.mark_stale(self.cache.is_configured().then(|| key.clone()));
+            let missed = Missed {
+                stamp,
+                archive_knows: true,
+            };
+            self.mark_stale(self.cache.is_configured().then(|| (key.clone(), missed)));
             self.l1.remove_clean(key, stamp);
         }
     }

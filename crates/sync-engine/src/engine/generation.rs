@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::core::Core;
 use crate::error::StorageError;
 use crate::item::key::Key;
+use crate::item::stamp::Stamp;
 use crate::l2::{CacheStore, Generation};
 use crate::l3::{ArchiveStore, MetaKey};
 
@@ -96,10 +97,11 @@ impl Core {
         }
         let _alone = self.cache_order.write().await;
         // Those that were written successfully in the meantime are no longer in it.
-        let keys: Vec<Key> = self.stale.some(REPAIR_KEYS);
-        self.cache.remove_many(&keys).await?;
-        self.stale.forget(&keys);
-        Ok(!keys.is_empty())
+        let ends: Vec<(Key, Stamp)> = self.stale.some(REPAIR_KEYS);
+        let newer = self.cache.remove_many(self.generation(), &ends).await?;
+        self.recall(&newer).await?;
+        self.stale.forget(ends.iter().map(|(key, _)| key));
+        Ok(!ends.is_empty())
     }
 
     /// Persists the generation that giving the cache up has begun.

@@ -72,7 +72,7 @@ impl Core {
         }
         let mut asked: Vec<&mut Seek> = seeks
             .iter_mut()
-            .filter(|s| self.cache_is_believed(&s.key))
+            .filter(|s| self.cache_is_asked(&s.key))
             .collect();
         if asked.is_empty() {
             return;
@@ -107,6 +107,7 @@ impl Core {
                 self.metrics.garbage_l2.increment(1);
                 tracing::warn!(key = %seek.key, stamp = %stored.stamp(), "the cache holds a record from the far future; asking the archive");
             }
+            Lookup::Hit(stored, _) if self.is_stale(&stored) => {}
             Lookup::Hit(stored, generation) => {
                 // What an earlier life of the cache says, the archive may know better.
                 seek.settled =
@@ -116,9 +117,15 @@ impl Core {
         }
     }
 
+    /// Whether a record of the cache is older than a write that did not get there.
+    fn is_stale(&self, stored: &Stored) -> bool {
+        let missed = self.stale.get(stored.key());
+        missed.is_some_and(|missed| stored.stamp() <= missed.stamp)
+    }
+
     /// Whether a record of the cache has a stamp that this node can neither have issued nor believed. Without an archive
     /// the clock's bound does not survive a restart, and nothing can be said.
-    fn is_from_the_future(&self, stored: &Stored) -> bool {
+    pub(super) fn is_from_the_future(&self, stored: &Stored) -> bool {
         let drift = i64::try_from(self.config().max_clock_drift_ms).unwrap_or(i64::MAX);
         let time = stored.stamp().time;
         self.archive.is_configured()
@@ -173,7 +180,8 @@ impl Core {
                 Some(error) => Err(StorageError::unavailable(Tier::Cache, "get", error)),
                 None => {
                     self.metrics.misses.increment(1);
-                    Ok(self.resident(&seek.key).flatten())
+                    let newer = self.l1.peek(&seek.key);
+                    Ok(newer.and_then(|newer| self.visible(&newer)))
                 }
             };
         };
@@ -186,10 +194,11 @@ impl Core {
             cache_until: self.cache_until(&stored),
             stored,
             due: Due::none(),
+            is_passing: false,
         };
         let promote = tier == Tier::Archive
             && seek.cache_error.is_none()
-            && self.cache_is_believed(&seek.key)
+            && self.cache_is_asked(&seek.key)
             && entry
                 .stored
                 .item()

@@ -52,6 +52,8 @@ mod generation;
 
 mod relief;
 
+mod recall;
+
 mod keys_filter;
 
 mod stale;

@@ -119,7 +119,7 @@ impl SyncEngine {
     /// `Closed` when the engine is not running.
     pub fn contains_fast(&self, id: &str) -> Result<bool, StorageError> {
         let core = self.core("contains_fast")?;
-        if let Some(entry) = core.l1.peek(id) {
+        if let Some(entry) = core.l1.peek(id).filter(|entry| !entry.is_passing) {
             return Ok(core.visible(&entry).is_some());
         }
         // Redis may have items that L3 has not; without asking, all that can be said is "maybe".
@@ -133,7 +133,7 @@ impl SyncEngine {
     pub async fn status(&self, id: &str) -> Result<ItemStatus, StorageError> {
         let core = self.core("status")?;
         let key = Key::from(id);
-        let entry = core.l1.peek(id);
+        let entry = core.l1.peek(id).filter(|entry| !entry.is_passing);
         let in_l1 = entry
             .as_ref()
             .is_some_and(|entry| core.visible(entry).is_some());
@@ -143,7 +143,7 @@ impl SyncEngine {
         let keys = [key];
         let now = core.now_ms();
         let mut seek = Seek::new(&keys[0], core.l1.ticket(&keys[0]));
-        if core.cache_is_believed(&keys[0])
+        if core.cache_is_asked(&keys[0])
             && let Some(lookup) = core.cache.get_many(&keys).await?.pop()
         {
             core.take_lookup(&mut seek, lookup);
@@ -154,7 +154,9 @@ impl SyncEngine {
         let in_l2 = cached.is_some_and(|(cached, _)| {
             // What an earlier life of the cache left there counts only if it is what the archive has.
             let same = row.is_some_and(|row| row.leaf() == cached.leaf());
-            (seek.settled || same || !cached.is_archived()) && cached.live_at(now).is_some()
+            let is_over = core.cache_until(&cached).is_some_and(|until| until <= now);
+            let is_known = seek.settled || same || !cached.is_archived();
+            is_known && !is_over && cached.live_at(now).is_some()
         });
         Ok(match in_l1 || in_l2 || in_l3 {
             true => ItemStatus::Synced {

@@ -1,17 +1,28 @@
 //! Keys for which the cache may hold something old.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
 use crate::item::key::Key;
+use crate::item::stamp::Stamp;
 use crate::limits::STALE_KEYS_MAX;
+
+/// A write that did not reach the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Missed {
+    /// What the cache holds up to this stamp is not believed.
+    pub stamp: Stamp,
+    /// The archive has the newest write of the key, and there is nothing to ask the cache. Of a write that only passed through
+    /// L1 this is not known: the cache alone may keep a newer one.
+    pub archive_knows: bool,
+}
 
 /// The keys whose last write did not reach the cache. Bounded: past the bound the whole cache has to be given up.
 #[derive(Debug, Default)]
 pub(super) struct StaleKeys {
-    keys: Mutex<HashSet<Key>>,
+    keys: Mutex<HashMap<Key, Missed>>,
     /// How many, to be read without the lock: nearly always zero.
     len: AtomicUsize,
 }
@@ -21,13 +32,24 @@ pub(super) struct StaleKeys {
 pub(super) struct TooMany;
 
 impl StaleKeys {
-    pub(super) fn contains(&self, key: &Key) -> bool {
-        self.len.load(Ordering::Acquire) > 0 && self.keys.lock().contains(key)
+    pub(super) fn get(&self, key: &Key) -> Option<Missed> {
+        if self.len.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        self.keys.lock().get(key).copied()
     }
 
-    pub(super) fn note(&self, keys: impl IntoIterator<Item = Key>) -> Result<(), TooMany> {
+    pub(super) fn note(
+        &self,
+        keys: impl IntoIterator<Item = (Key, Missed)>,
+    ) -> Result<(), TooMany> {
         let mut all = self.keys.lock();
-        all.extend(keys);
+        for (key, missed) in keys {
+            let noted = all.entry(key).or_insert(missed);
+            if noted.stamp < missed.stamp {
+                *noted = missed;
+            }
+        }
         self.len.store(all.len(), Ordering::Release);
         match all.len() <= STALE_KEYS_MAX {
             true => Ok(()),
@@ -51,8 +73,11 @@ impl StaleKeys {
         self.len.store(0, Ordering::Release);
     }
 
-    pub(super) fn some(&self, limit: usize) -> Vec<Key> {
-        self.keys.lock().iter().take(limit).cloned().collect()
+    pub(super) fn some(&self, limit: usize) -> Vec<(Key, Stamp)> {
+        let all = self.keys.lock();
+        let some = all.iter().take(limit);
+        some.map(|(key, missed)| (key.clone(), missed.stamp))
+            .collect()
     }
 
     pub(super) fn len(&self) -> usize {

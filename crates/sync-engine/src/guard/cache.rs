@@ -8,6 +8,7 @@ use super::gate::Gate;
 use super::{CircuitConfig, CircuitState};
 use crate::env::SharedEnv;
 use crate::item::key::Key;
+use crate::item::stamp::Stamp;
 use crate::l2::{CacheError, CacheStore, CacheWrite, Generation, Lookup, Relief};
 
 /// A [`CacheStore`] that is not asked while it is down.
@@ -55,13 +56,18 @@ impl CacheStore for GuardedCache {
         &self,
         generation: Generation,
         writes: &[CacheWrite],
-    ) -> Result<(), CacheError> {
+    ) -> Result<Vec<Key>, CacheError> {
         self.call("put", self.inner.put_many(generation, writes))
             .await
     }
 
-    async fn remove_many(&self, keys: &[Key]) -> Result<(), CacheError> {
-        self.call("remove", self.inner.remove_many(keys)).await
+    async fn remove_many(
+        &self,
+        generation: Generation,
+        ends: &[(Key, Stamp)],
+    ) -> Result<Vec<Key>, CacheError> {
+        self.call("remove", self.inner.remove_many(generation, ends))
+            .await
     }
 
     async fn exist_many(&self, keys: &[Key]) -> Result<Vec<bool>, CacheError> {

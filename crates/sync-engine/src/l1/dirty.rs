@@ -113,6 +113,8 @@ pub(super) struct Pin {
     pos: Option<WalPos>,
     /// Bytes the caller counted as dirty for this write; given back once.
     charged: usize,
+    /// See [`Entry::is_passing`](super::Entry::is_passing).
+    passing: bool,
 }
 
 impl Pin {
@@ -122,6 +124,7 @@ impl Pin {
         phase: Phase::Idle,
         pos: None,
         charged: 0,
+        passing: false,
     };
 
     /// The pin of a write that takes the place of `old`. The log position and the bytes of the old one come back.
@@ -136,6 +139,7 @@ impl Pin {
             phase: old.map_or(Phase::Idle, |old| old.phase),
             pos,
             charged,
+            passing: false,
         };
         let written = Written {
             accepted: true,
@@ -190,6 +194,19 @@ impl Pin {
             };
         }
         settled
+    }
+
+    /// The same pin of an entry that is only passing.
+    pub(super) fn passing(self) -> Self {
+        Self {
+            passing: true,
+            ..self
+        }
+    }
+
+    /// Whether the entry is only passing.
+    pub(super) fn is_passing(&self) -> bool {
+        self.passing
     }
 
     /// What is due.

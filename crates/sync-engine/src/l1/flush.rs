@@ -21,6 +21,8 @@ pub struct Flight {
     pub pos: Option<WalPos>,
     /// Epoch milliseconds until which the cache tier is to keep it.
     pub cache_until: Option<i64>,
+    /// See [`Entry::is_passing`].
+    pub is_passing: bool,
 }
 
 impl L1 {
@@ -41,28 +43,33 @@ impl L1 {
                 spared: Due::none(),
                 pos: pin.pos(),
                 cache_until: slab.slots[at].cache_until(),
+                is_passing: pin.is_passing(),
             })
         })
     }
 
     /// The flusher is done with a key, whether it went well or not: `done` says what the tiers now have of the write
-    /// with this stamp. It counts if the entry still is that write.
+    /// with this stamp. It counts if the entry still is that write. What was only passing is gone with the last that was due.
     pub fn settle(&self, key: &str, stamp: Stamp, done: Due) -> Settled {
         let hash = self.hash(key);
-        let settled = self.change(self.shard(hash), 0, |slab| {
+        let (settled, leftover) = self.change(self.shard(hash), 0, |slab| {
             // A look-up that began before the flush may have seen the tiers without this write, and now it may be evicted.
             self.tickets.bump(hash);
-            let at = slab.find(tag(hash), key)?;
-            let mut pin = *slab.pin(at)?;
+            let at = slab.find(tag(hash), key);
+            let Some((at, mut pin)) = at.and_then(|at| Some((at, *slab.pin(at)?))) else {
+                return (Settled::default(), None);
+            };
             let same = slab.slots[at].leaf().stamp == stamp;
             let item = slab.slots[at].item();
             let is_archived = item.is_none_or(|item| item.submit_options.sql);
             let settled = pin.settle(same, done, is_archived);
-            slab.set_pin(at, Some(pin));
-            Some(settled)
+            let at = slab.set_pin(at, Some(pin));
+            let has_passed = pin.is_passing() && !pin.holds();
+            (settled, has_passed.then(|| slab.remove(at)))
         });
+        drop(leftover);
         self.trim();
-        settled.unwrap_or_default()
+        settled
     }
 
     /// How many entries the log keeps, and their bytes.

@@ -60,6 +60,9 @@ pub struct Entry {
     pub stored: Stored,
     /// What still has to be done with it.
     pub due: Due,
+    /// It came from the archive on its way to the cache, and nobody has looked whether the cache keeps a newer write: readers
+    /// look below it, and the greater stamp is the answer. It leaves once nothing is due.
+    pub is_passing: bool,
     /// Epoch milliseconds until which the cache tier keeps it; `None`: until evicted there, or not kept there.
     pub cache_until: Option<i64>,
 }
@@ -145,13 +148,17 @@ impl L1 {
         found
     }
 
-    /// As [`L1::get`]; that the key is not there counts as nothing: whoever asks so goes on to `get` it.
+    /// As [`L1::get`]; that the key is not there counts as nothing: whoever asks so goes on to `get` it. What is only passing
+    /// is not there.
     pub fn get_present(&self, key: &str, now_ms: i64) -> Option<Entry> {
         let hash = self.hash(key);
         let now = self.gauge.now();
         let shard = self.shard(hash);
         let slab = shard.slab.read();
         let at = slab.find(tag(hash), key)?;
+        if slab.is_passing(at) {
+            return None;
+        }
         let slot = &slab.slots[at];
         slot.touch(now);
         if let Some(item) = slot.item() {
@@ -161,7 +168,7 @@ impl L1 {
         Some(slab.entry(at))
     }
 
-    /// Looks a key up without counting it.
+    /// Looks a key up without counting it; finds what is passing too.
     pub fn peek(&self, key: &str) -> Option<Entry> {
         let hash = self.hash(key);
         let slab = self.shard(hash).slab.read();

@@ -27,6 +27,10 @@ enum Step {
         size: usize,
         due: Due,
     },
+    Recall {
+        key: u8,
+        time: u64,
+    },
     Ticket {
         key: u8,
     },
@@ -77,6 +81,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(key, time, size, due)| Step::Write { key, time, size, due }),
         3 => (key.clone(), time.clone(), size, due())
             .prop_map(|(key, time, size, due)| Step::Merge { key, time, size, due }),
+        1 => (key.clone(), time.clone()).prop_map(|(key, time)| Step::Recall { key, time }),
         2 => key.clone().prop_map(|key| Step::Ticket { key }),
         2 => (key.clone(), time).prop_map(|(key, time)| Step::Fill { key, time }),
         2 => (key.clone(), due()).prop_map(|(key, due)| Step::Mark { key, due }),
@@ -214,6 +219,12 @@ impl Book {
                 let written = self.l1.merge(stored, due);
                 self.written(key, stamp, before, written);
             }
+            Step::Recall { key, time } => {
+                let stored = stored(key, time, 0);
+                let (stamp, before) = (stored.stamp(), self.resident(key));
+                let written = self.l1.recall(stored, Due::ARCHIVE, None);
+                self.written(key, stamp, before, written);
+            }
             Step::Ticket { key } => {
                 self.tickets.insert(key, self.l1.ticket(&name(key)));
             }
@@ -315,6 +326,11 @@ impl Book {
             (dirty.len(), dirty.len())
         );
         assert_eq!(self.l1.prefix_dirty("k").len(), dirty.len());
+        for entry in &entries {
+            let found = self.l1.get_present(entry.stored.key(), 1).is_some();
+            assert_ne!(found, entry.is_passing, "what is passing is no answer");
+            assert!(!entry.is_passing || entry.due.is_work(), "it stays");
+        }
         let mut seen = 0;
         self.l1.for_each_dirty(&mut |_| seen += 1);
         assert_eq!(seen, dirty.len());

@@ -79,6 +79,12 @@ impl Slab {
         self.pins.get(at)
     }
 
+    /// Whether the entry is only passing: see [`Entry::is_passing`].
+    #[inline]
+    pub(super) fn is_passing(&self, at: usize) -> bool {
+        self.pin(at).is_some_and(Pin::is_passing)
+    }
+
     /// What readers get of the entry.
     #[inline]
     pub(super) fn entry(&self, at: usize) -> Entry {
@@ -86,6 +92,7 @@ impl Slab {
         Entry {
             stored: slot.stored(),
             due: self.pin(at).map_or(Due::none(), Pin::due),
+            is_passing: self.is_passing(at),
             cache_until: slot.cache_until(),
         }
     }
@@ -116,8 +123,8 @@ impl Slab {
         old
     }
 
-    /// Pins the entry, changes its pin, or unpins it when the pin no longer holds. The entry may move.
-    pub(super) fn set_pin(&mut self, at: usize, pin: Option<Pin>) {
+    /// Pins the entry, changes its pin, or unpins it when the pin no longer holds. Gives its place: the entry may move.
+    pub(super) fn set_pin(&mut self, at: usize, pin: Option<Pin>) -> usize {
         let pin = pin.filter(Pin::holds);
         self.uncount(at);
         let front = self.pins.len();
@@ -139,6 +146,7 @@ impl Slab {
             None => at,
         };
         self.count(now_at);
+        now_at
     }
 
     /// Takes an unpinned entry out.

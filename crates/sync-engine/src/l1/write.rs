@@ -18,6 +18,8 @@ struct Arrival {
     pos: Option<WalPos>,
     /// Bytes the caller counted as dirty for it.
     charged: usize,
+    /// See [`Entry::is_passing`](super::Entry::is_passing).
+    passing: bool,
 }
 
 /// A slot that nobody needs any more: its memory is freed after the lock.
@@ -44,6 +46,7 @@ impl L1 {
             due,
             pos: Some(pos),
             charged: weight,
+            passing: false,
         };
         let refused = Written {
             freed_pos: Some(pos),
@@ -71,16 +74,26 @@ impl L1 {
     /// A write merged from a peer; the archive has it. `due` is what is left to do. Its bytes are not counted by the
     /// caller, so that `released` speaks of the superseded write alone.
     ///
-    /// It replaces an entry with a smaller stamp, dirty or not. Where there is none it enters only with something due.
-    /// When the entry is this very write already, what is due is added to it.
+    /// It replaces an entry with a smaller stamp, dirty or not. Where there is none it enters only with something due, and is
+    /// [passing](super::Entry::is_passing). When the entry is this very write already, what is due is added to it.
     pub fn merge(&self, stored: Stored, due: Due) -> Written {
+        self.admit(stored, due, None, true)
+    }
+
+    /// A write that the cache alone keeps, and that is newer than what the archive has. See [`L1::merge`]; it is never passing.
+    pub fn recall(&self, stored: Stored, due: Due, cache_until: Option<i64>) -> Written {
+        self.admit(stored, due, cache_until, false)
+    }
+
+    fn admit(&self, stored: Stored, due: Due, cache_until: Option<i64>, passing: bool) -> Written {
         let weight = Self::weight_of(&stored);
         let hash = self.hash(stored.key());
-        let arrival = Arrival {
-            slot: Slot::new(stored, tag(hash), weight as u32, None),
+        let mut arrival = Arrival {
+            slot: Slot::new(stored, tag(hash), weight as u32, cache_until),
             due,
             pos: None,
             charged: 0,
+            passing,
         };
         if self.loses(hash, &arrival.slot) {
             return Written::default();
@@ -89,6 +102,12 @@ impl L1 {
         let (written, leftover) = self.change(self.shard(hash), weight, |slab| {
             self.tickets.bump(hash);
             let at = slab.find(arrival.slot.tag, arrival.slot.key());
+            // Over what readers believe it is the newest there is.
+            arrival.passing &= at.is_none_or(|at| slab.is_passing(at));
+            if arrival.passing {
+                // Else it would stay as if nobody had to look below it.
+                arrival.due = arrival.due.union(due_of(slab, at));
+            }
             match (at, verdict(slab, at, &arrival.slot)) {
                 (None, _) if due.is_empty() => (Written::default(), Some(arrival.slot)),
                 (_, Decision::Take) => self.place(slab, at, arrival),
@@ -172,6 +191,10 @@ impl L1 {
         let old = at.and_then(|at| slab.pin(at)).copied();
         let (pin, written) = Pin::succeed(old, arrival.due, arrival.pos, arrival.charged);
         let (at, leftover) = self.put(slab, at, arrival.slot);
+        let pin = match arrival.passing {
+            true => pin.passing(),
+            false => pin,
+        };
         slab.set_pin(at, Some(pin));
         (written, leftover)
     }

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::{CacheError, CacheStore, CacheWrite, Generation, Lookup};
 use crate::item::key::Key;
+use crate::item::stamp::Stamp;
 
 /// The cache of an engine without `redis_url`: always empty, takes everything, keeps nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,12 +20,16 @@ impl CacheStore for AbsentCache {
         &self,
         _generation: Generation,
         _writes: &[CacheWrite],
-    ) -> Result<(), CacheError> {
-        Ok(())
+    ) -> Result<Vec<Key>, CacheError> {
+        Ok(Vec::new())
     }
 
-    async fn remove_many(&self, _keys: &[Key]) -> Result<(), CacheError> {
-        Ok(())
+    async fn remove_many(
+        &self,
+        _generation: Generation,
+        _ends: &[(Key, Stamp)],
+    ) -> Result<Vec<Key>, CacheError> {
+        Ok(Vec::new())
     }
 
     async fn exist_many(&self, keys: &[Key]) -> Result<Vec<bool>, CacheError> {

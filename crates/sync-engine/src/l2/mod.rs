@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use crate::error::Source;
 use crate::item::Stored;
 use crate::item::key::Key;
+use crate::item::stamp::Stamp;
 
 pub mod absent;
 
@@ -87,8 +88,8 @@ pub struct CacheWrite {
 /// A cache shared by all engines that name the same server and prefix.
 ///
 /// Contract, in the words of the tests:
-/// - a record replaces one of an earlier generation of the same archive, or one with a smaller or equal stamp; never one
-///   with a greater stamp.
+/// - a record replaces one of an earlier generation of the same archive that the archive keeps too, or one with a smaller
+///   or equal stamp; never another. A removal takes out what a record would replace.
 /// - what was put is found bit for bit until its TTL.
 /// - an outage is an error, never `Absent`.
 #[async_trait]
@@ -96,15 +97,20 @@ pub trait CacheStore: Send + Sync {
     /// Looks the keys up, in one round trip; answers in the order asked.
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Lookup>, CacheError>;
 
-    /// Writes the records, pipelined. On an error any of them may or may not have been written.
+    /// Writes the records, pipelined; gives the keys of those that were kept out by a newer one that the cache alone keeps. On an
+    /// error any of them may or may not have been written.
     async fn put_many(
         &self,
         generation: Generation,
         writes: &[CacheWrite],
-    ) -> Result<(), CacheError>;
+    ) -> Result<Vec<Key>, CacheError>;
 
-    /// Removes whatever the cache holds for these keys, unconditionally.
-    async fn remove_many(&self, keys: &[Key]) -> Result<(), CacheError>;
+    /// Removes what the cache holds of each key up to this stamp; gives the keys of which it alone keeps something newer.
+    async fn remove_many(
+        &self,
+        generation: Generation,
+        ends: &[(Key, Stamp)],
+    ) -> Result<Vec<Key>, CacheError>;
 
     /// Which of the keys the cache holds a live record for.
     async fn exist_many(&self, keys: &[Key]) -> Result<Vec<bool>, CacheError>;

@@ -5,6 +5,7 @@ use bytes::{BufMut, Bytes};
 use super::{Generation, Lookup};
 use crate::item::Stored;
 use crate::item::codec::{self, EnvelopeError, STAMP_AT};
+use crate::item::stamp::Stamp;
 use crate::limits::ENVELOPE_OVERHEAD_MAX;
 
 /// Bytes of the generation.
@@ -24,6 +25,15 @@ pub(super) fn encode(generation: Generation, stored: &Stored) -> Vec<u8> {
     let mut out = Vec::with_capacity(GENERATION_LEN + stored.size_bytes() + 128);
     out.put_u64(generation);
     codec::encode(stored, &mut out);
+    out
+}
+
+/// The first [`HEADER_LEN`] bytes of a record with this stamp: as much as is compared.
+pub(super) fn header(generation: Generation, stamp: Stamp) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEADER_LEN);
+    out.put_u64(generation);
+    out.put_bytes(0, STAMP_AT);
+    out.put_slice(&stamp.to_bytes());
     out
 }
 

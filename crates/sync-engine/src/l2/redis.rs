@@ -6,15 +6,16 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis::{Pipeline, Value};
+use redis::{Pipeline, Value, from_redis_value};
 
 use super::keys::ItemKeys;
 use super::record::{self, HEADER_LEN, bytes_max};
-use super::script::PutScript;
+use super::script::{Call, Change, ChangeScript};
 use super::{CacheError, CacheStore, CacheWrite, Generation, Lookup, Relief};
 use crate::config::{BackendUrl, ConfigError};
 use crate::env::SharedEnv;
 use crate::item::key::Key;
+use crate::item::stamp::Stamp;
 use crate::limits::PLAIN_REPLY_BYTES_MAX;
 use crate::link::{LinkError, RedisLink, RedisTimeouts};
 
@@ -24,7 +25,7 @@ const KEYS_MAX: usize = 200;
 /// [`CacheStore`] on one Redis, that several engines may share.
 ///
 /// Each record stands under `redis_prefix` + the item's key as a string: the generation (8 bytes, big-endian), then the
-/// envelope. Writes are conditional, in a script. The first request connects; after a failure the next one does.
+/// envelope. Writes and removals are conditional, in a script. The first request connects; after a failure the next one does.
 /// An item whose Redis key is that of the change stream (or its like) is never cached.
 ///
 /// Of a value that is longer than any record only so much is read as shows that.
@@ -33,7 +34,7 @@ pub struct RedisCache {
     /// Longest record there may be.
     record_bytes_max: AtomicUsize,
     keys: ItemKeys,
-    script: PutScript,
+    script: ChangeScript,
     /// How far the walk over the server's keys has come: its cursor.
     walked: AtomicU64,
 }
@@ -53,7 +54,7 @@ impl RedisCache {
             link: RedisLink::new(url, timeouts, reply_bytes_max(record_bytes_max), env)?,
             record_bytes_max: AtomicUsize::new(record_bytes_max),
             keys: ItemKeys::new(redis_prefix),
-            script: PutScript::new(),
+            script: ChangeScript::new(),
             walked: AtomicU64::new(0),
         })
     }
@@ -85,25 +86,46 @@ impl RedisCache {
         }
     }
 
+    /// Makes the changes; gives the keys that stayed as they were.
+    async fn change<'a>(
+        &self,
+        changes: impl Iterator<Item = Change<'a>>,
+    ) -> Result<Vec<Key>, LinkError> {
+        let (mut pipeline, mut keys) = (Pipeline::new(), Vec::new());
+        for Call { cmd, keys: of_call } in self.script.calls(changes) {
+            pipeline.add_command(cmd);
+            keys.push(of_call);
+        }
+        let answers = self.call_script(&pipeline).await?;
+        let mut kept = Vec::new();
+        for (keys, answer) in keys.iter().zip(answers) {
+            // From 1; what is no list of numbers is of no server that knows the script.
+            let numbers: Vec<usize> = from_redis_value(answer).unwrap_or_default();
+            let places = numbers.iter().filter_map(|number| number.checked_sub(1));
+            kept.extend(places.filter_map(|at| keys.get(at)).copied().cloned());
+        }
+        Ok(kept)
+    }
+
     /// Sends the script calls; the server answers each. A server that does not know the script is told, once.
-    async fn call_script(&self, calls: &Pipeline) -> Result<(), LinkError> {
+    async fn call_script(&self, calls: &Pipeline) -> Result<Vec<Value>, LinkError> {
         let answers = self.link.send(calls).await?;
-        let Some(refusal) = first_refusal(answers) else {
-            return Ok(());
+        let Some(refusal) = first_refusal(&answers) else {
+            return Ok(answers);
         };
         if refusal.code() != "NOSCRIPT" {
-            return Err(self.link.refusal(refusal));
+            return Err(self.link.refusal(refusal.clone()));
         }
         let mut load = Pipeline::with_capacity(1);
         load.add_command(self.script.load());
         self.link.send_all(&load).await?;
         // All again: what was written already may be written twice.
-        self.link.send_all(calls).await.map(|_| ())
+        self.link.send_all(calls).await
     }
 }
 
 /// The first error reply that is not about the script being unknown, or else any.
-fn first_refusal(answers: Vec<Value>) -> Option<redis::ServerError> {
+fn first_refusal(answers: &[Value]) -> Option<&redis::ServerError> {
     let mut unknown_script = None;
     for answer in answers {
         match answer {
@@ -155,27 +177,27 @@ impl CacheStore for RedisCache {
         &self,
         generation: Generation,
         writes: &[CacheWrite],
-    ) -> Result<(), CacheError> {
-        let key_of = |write: &CacheWrite| self.keys.of(write.stored.key());
-        let calls = self.script.calls(generation, writes, key_of);
-        let mut pipeline = Pipeline::with_capacity(calls.len());
-        for call in calls {
-            pipeline.add_command(call);
-        }
-        let written = self.call_script(&pipeline).await;
-        written.map_err(failed("writing to the cache"))
+    ) -> Result<Vec<Key>, CacheError> {
+        let puts = writes.iter().filter_map(|write| {
+            let name = self.keys.of(write.stored.key())?;
+            let record = record::encode(generation, &write.stored);
+            Some(Change::put(write, name, record))
+        });
+        let kept = self.change(puts).await;
+        kept.map_err(failed("writing to the cache"))
     }
 
-    async fn remove_many(&self, keys: &[Key]) -> Result<(), CacheError> {
-        let (_, names) = self.names(keys);
-        let mut pipeline = Pipeline::new();
-        for chunk in names.chunks(KEYS_MAX) {
-            pipeline.cmd("UNLINK").arg(chunk);
-        }
-        let removed = self.link.send_all(&pipeline).await;
-        removed
-            .map(|_| ())
-            .map_err(failed("removing from the cache"))
+    async fn remove_many(
+        &self,
+        generation: Generation,
+        ends: &[(Key, Stamp)],
+    ) -> Result<Vec<Key>, CacheError> {
+        let removals = ends.iter().filter_map(|(key, stamp)| {
+            let header = record::header(generation, *stamp);
+            Some(Change::removal(key, self.keys.of(key)?, header))
+        });
+        let kept = self.change(removals).await;
+        kept.map_err(failed("removing from the cache"))
     }
 
     async fn exist_many(&self, keys: &[Key]) -> Result<Vec<bool>, CacheError> {

@@ -1,10 +1,10 @@
-//! The conditional write: one script call writes a chunk of records, each unless a newer one is there.
+//! The conditional change: one script call writes or removes a chunk of records, each unless a newer one is there.
 
 use redis::{Cmd, Script};
 
 use super::CacheWrite;
-use super::record::{self, HEADER_LEN};
-use crate::l2::Generation;
+use super::record::HEADER_LEN;
+use crate::item::key::Key;
 
 /// Most records of one call.
 const RECORDS_MAX: usize = 200;
@@ -12,24 +12,31 @@ const RECORDS_MAX: usize = 200;
 const BYTES_MAX: usize = 1 << 20;
 /// Longest TTL that is given to Redis, in milliseconds (about 35,000 years): it refuses some longer ones.
 const TTL_MS_MAX: u128 = 1 << 50;
+/// Stands in the place of the TTL of what is to be removed.
+const REMOVED: i64 = -1;
 
-/// KEYS: the keys. ARGV: the TTL in milliseconds or 0, then a record for each key.
+/// KEYS: the keys. ARGV: the TTL in milliseconds, 0 or -1 (removed), then a record for each key, or of what is removed its header.
+/// Gives the numbers of the keys that stayed as they were because of a newer item that the archive does not keep (flag 1 without
+/// flag 32).
 ///
-/// A record there is older, and replaced, when it is of a lower generation of the same archive or its stamp is not greater.
-/// Stamps and generations are compared as numbers of 32 bits, which Lua's doubles hold exactly. What is no record is replaced, too:
+/// A record there is older when its stamp is not greater, or when it is of a lower generation of the same archive and the archive
+/// keeps such records.
+/// Stamps and generations are compared as numbers of 32 bits, which Lua's doubles hold exactly. What is no record is older, too:
 /// other types (`pcall` gives a table), short strings, strings without the envelope's magic byte. The offsets are strings
 /// because Redis takes longer to make text of a Lua number than to read the header.
 const SOURCE: &str = r"
 local call, pcall, unpack = redis.call, redis.pcall, struct.unpack
 local ttl = ARGV[1]
+local kept = {}
 for i = 1, #KEYS do
   local key, new = KEYS[i], ARGV[i + 1]
   local old = pcall('GETRANGE', key, '0', '31')
-  local keep = false
+  local keep, alone = false, false
   if type(old) == 'string' and #old == 32 and old:byte(9) == 82 then
     local e, g, _, _, a, b, c, d = unpack('>I4I4I4I4I4I4I4I4', old)
     local f, h, _, _, p, q, r, s = unpack('>I4I4I4I4I4I4I4I4', new)
-    if e ~= f or g >= h then
+    alone = bit.band(old:byte(12), 33) == 1
+    if e ~= f or g >= h or alone then
       if a ~= p then keep = a > p
       elseif b ~= q then keep = b > q
       elseif c ~= r then keep = c > r
@@ -37,19 +44,59 @@ for i = 1, #KEYS do
     end
   end
   if not keep then
-    if ttl == '0' then call('SET', key, new) else call('SET', key, new, 'PX', ttl) end
-  end
+    if ttl == '-1' then call('UNLINK', key)
+    elseif ttl == '0' then call('SET', key, new)
+    else call('SET', key, new, 'PX', ttl) end
+  elseif alone then kept[#kept + 1] = i end
 end
-return 1
+return kept
 ";
 
 // The script's 31 and 32.
 const _: () = assert!(HEADER_LEN == 32);
 
 /// The script and its hash.
-pub(super) struct PutScript(Script);
+pub(super) struct ChangeScript(Script);
 
-impl PutScript {
+/// What is to become of one key.
+pub(super) struct Change<'a> {
+    key: &'a Key,
+    /// What Redis knows it by.
+    name: Vec<u8>,
+    ttl_ms: i64,
+    value: Vec<u8>,
+}
+
+impl<'a> Change<'a> {
+    /// This record is written.
+    pub(super) fn put(write: &'a CacheWrite, name: Vec<u8>, record: Vec<u8>) -> Self {
+        Self {
+            key: write.stored.key(),
+            name,
+            ttl_ms: ttl_ms(write),
+            value: record,
+        }
+    }
+
+    /// What is not newer than this header goes.
+    pub(super) fn removal(key: &'a Key, name: Vec<u8>, header: Vec<u8>) -> Self {
+        Self {
+            key,
+            name,
+            ttl_ms: REMOVED,
+            value: header,
+        }
+    }
+}
+
+/// One call of the script.
+pub(super) struct Call<'a> {
+    pub(super) cmd: Cmd,
+    /// The keys, in the order in which the answer counts them, from 1.
+    pub(super) keys: Vec<&'a Key>,
+}
+
+impl ChangeScript {
     pub(super) fn new() -> Self {
         Self(Script::new(SOURCE))
     }
@@ -61,23 +108,15 @@ impl PutScript {
         cmd
     }
 
-    /// The calls that write these records, in order. Records without a key are left out.
-    pub(super) fn calls(
-        &self,
-        generation: Generation,
-        writes: &[CacheWrite],
-        key_of: impl Fn(&CacheWrite) -> Option<Vec<u8>>,
-    ) -> Vec<Cmd> {
+    /// The calls that do all this, in order.
+    pub(super) fn calls<'a>(&self, changes: impl Iterator<Item = Change<'a>>) -> Vec<Call<'a>> {
         let mut calls = Vec::new();
         let mut chunk = Chunk::default();
-        for write in writes {
-            let Some(key) = key_of(write) else { continue };
-            let value = record::encode(generation, &write.stored);
-            let ttl_ms = ttl_ms(write);
-            if chunk.is_full(ttl_ms, key.len() + value.len()) {
+        for change in changes {
+            if chunk.is_full(&change) {
                 calls.extend(std::mem::take(&mut chunk).into_call(self.0.get_hash()));
             }
-            chunk.add(ttl_ms, key, value);
+            chunk.add(change);
         }
         calls.extend(chunk.into_call(self.0.get_hash()));
         calls
@@ -85,49 +124,45 @@ impl PutScript {
 }
 
 /// The TTL for Redis: 0 is none, and no TTL is shorter than a millisecond.
-fn ttl_ms(write: &CacheWrite) -> u64 {
+fn ttl_ms(write: &CacheWrite) -> i64 {
     let ms = write.ttl.map(|ttl| ttl.as_millis().clamp(1, TTL_MS_MAX));
-    u64::try_from(ms.unwrap_or(0)).unwrap_or(u64::MAX)
+    i64::try_from(ms.unwrap_or(0)).unwrap_or(i64::MAX)
 }
 
-/// Records of one TTL that go into one call.
+/// Changes with one TTL that go into one call.
 #[derive(Default)]
-struct Chunk {
-    ttl_ms: u64,
+struct Chunk<'a> {
     bytes: usize,
-    keys: Vec<Vec<u8>>,
-    values: Vec<Vec<u8>>,
+    changes: Vec<Change<'a>>,
 }
 
-impl Chunk {
-    fn is_full(&self, ttl_ms: u64, bytes: usize) -> bool {
-        !self.keys.is_empty()
-            && (self.ttl_ms != ttl_ms
-                || self.keys.len() >= RECORDS_MAX
-                || self.bytes + bytes > BYTES_MAX)
+impl<'a> Chunk<'a> {
+    fn is_full(&self, next: &Change) -> bool {
+        self.changes.first().is_some_and(|first| {
+            first.ttl_ms != next.ttl_ms
+                || self.changes.len() >= RECORDS_MAX
+                || self.bytes + next.name.len() + next.value.len() > BYTES_MAX
+        })
     }
 
-    fn add(&mut self, ttl_ms: u64, key: Vec<u8>, value: Vec<u8>) {
-        self.ttl_ms = ttl_ms;
-        self.bytes += key.len() + value.len();
-        self.keys.push(key);
-        self.values.push(value);
+    fn add(&mut self, change: Change<'a>) {
+        self.bytes += change.name.len() + change.value.len();
+        self.changes.push(change);
     }
 
-    fn into_call(self, hash: &str) -> Option<Cmd> {
-        if self.keys.is_empty() {
-            return None;
+    fn into_call(self, hash: &str) -> Option<Call<'a>> {
+        let first = self.changes.first()?;
+        let mut cmd = Cmd::with_capacity(4 + 2 * self.changes.len(), self.bytes + 128);
+        cmd.arg("EVALSHA").arg(hash).arg(self.changes.len());
+        for change in &self.changes {
+            cmd.arg(change.name.as_slice());
         }
-        let mut cmd = Cmd::with_capacity(4 + 2 * self.keys.len(), self.bytes + 128);
-        cmd.arg("EVALSHA").arg(hash).arg(self.keys.len());
-        for key in &self.keys {
-            cmd.arg(key.as_slice());
+        cmd.arg(first.ttl_ms);
+        for change in &self.changes {
+            cmd.arg(change.value.as_slice());
         }
-        cmd.arg(self.ttl_ms);
-        for value in &self.values {
-            cmd.arg(value.as_slice());
-        }
-        Some(cmd)
+        let keys = self.changes.iter().map(|change| change.key).collect();
+        Some(Call { cmd, keys })
     }
 }
 
@@ -135,6 +170,7 @@ impl Chunk {
 mod tests {
     use super::*;
     use crate::item::{Stored, SyncItem};
+    use crate::l2::record;
     use std::time::Duration;
 
     fn write(bytes: usize, ttl_secs: Option<u64>) -> CacheWrite {
@@ -145,11 +181,14 @@ mod tests {
     }
 
     fn keys_per_call(writes: &[CacheWrite]) -> Vec<usize> {
-        let calls = PutScript::new().calls(1, writes, |w| Some(w.stored.key().as_bytes().to_vec()));
-        calls
-            .iter()
-            .map(|c| (c.args_iter().count() - 4) / 2)
-            .collect()
+        let change = |write| Change::put(write, b"k".to_vec(), record::encode(1, &write.stored));
+        let calls = ChangeScript::new().calls(writes.iter().map(change));
+        let sizes = calls.iter().map(|call| {
+            let keys = (call.cmd.args_iter().count() - 4) / 2;
+            assert_eq!(call.keys.len(), keys);
+            keys
+        });
+        sizes.collect()
     }
 
     #[test]

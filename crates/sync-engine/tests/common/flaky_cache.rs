@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use sync_engine::l2::{CacheError, CacheStore, CacheWrite, Generation, Lookup};
-use sync_engine::{Key, Stored};
+use sync_engine::{Key, Stamp, Stored};
 use tokio::sync::watch;
 
 /// Keeps the contract of a cache, without lifetimes.
@@ -15,6 +15,8 @@ pub struct FlakyCache {
     records: Mutex<HashMap<Key, (Stored, Generation)>>,
     pub fail_puts: AtomicBool,
     pub fail_removes: AtomicBool,
+    /// Whether it answers, and takes no writes.
+    pub is_read_only: AtomicBool,
     /// Whether puts wait.
     pub puts_wait: watch::Sender<bool>,
 }
@@ -22,6 +24,16 @@ pub struct FlakyCache {
 impl FlakyCache {
     pub fn new() -> Arc<Self> {
         Arc::default()
+    }
+
+    fn check_writable(&self, op: &'static str) -> Result<(), CacheError> {
+        match self.is_read_only.load(Ordering::SeqCst) {
+            false => Ok(()),
+            true => Err(CacheError::ReadOnly {
+                op,
+                source: "it takes no writes".into(),
+            }),
+        }
     }
 
     pub fn holds(&self, id: &str) -> bool {
@@ -39,6 +51,18 @@ fn refused_if(flag: &AtomicBool, op: &'static str) -> Result<(), CacheError> {
     }
 }
 
+/// The record there, if it is newer.
+fn kept_by(
+    held: Option<&(Stored, Generation)>,
+    generation: Generation,
+    stamp: Stamp,
+) -> Option<&Stored> {
+    let is_newer = |(old, at): &&(Stored, Generation)| {
+        (*at >= generation || !old.is_archived()) && old.stamp() > stamp
+    };
+    held.filter(is_newer).map(|(stored, _)| stored)
+}
+
 #[async_trait]
 impl CacheStore for FlakyCache {
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Lookup>, CacheError> {
@@ -54,30 +78,39 @@ impl CacheStore for FlakyCache {
         &self,
         generation: Generation,
         writes: &[CacheWrite],
-    ) -> Result<(), CacheError> {
+    ) -> Result<Vec<Key>, CacheError> {
         let mut waits = self.puts_wait.subscribe();
         waits.wait_for(|waits| !waits).await.expect("it is ours");
         refused_if(&self.fail_puts, "put")?;
+        self.check_writable("put")?;
         let mut records = self.records.lock().unwrap();
+        let mut kept = Vec::new();
         for write in writes {
-            let newer = |(old, at): &(Stored, Generation)| {
-                *at >= generation && old.stamp() > write.stored.stamp()
-            };
-            if !records.get(write.stored.key()).is_some_and(newer) {
-                let record = (write.stored.clone(), generation);
-                records.insert(write.stored.key().clone(), record);
+            let key = write.stored.key();
+            match kept_by(records.get(key), generation, write.stored.stamp()) {
+                None => drop(records.insert(key.clone(), (write.stored.clone(), generation))),
+                Some(newer) => kept.extend((!newer.is_archived()).then(|| key.clone())),
             }
         }
-        Ok(())
+        Ok(kept)
     }
 
-    async fn remove_many(&self, keys: &[Key]) -> Result<(), CacheError> {
+    async fn remove_many(
+        &self,
+        generation: Generation,
+        ends: &[(Key, Stamp)],
+    ) -> Result<Vec<Key>, CacheError> {
         refused_if(&self.fail_removes, "remove")?;
+        self.check_writable("remove")?;
         let mut records = self.records.lock().unwrap();
-        for key in keys {
-            records.remove(key);
+        let mut kept = Vec::new();
+        for (key, stamp) in ends {
+            match kept_by(records.get(key), generation, *stamp) {
+                None => drop(records.remove(key)),
+                Some(newer) => kept.extend((!newer.is_archived()).then(|| key.clone())),
+            }
         }
-        Ok(())
+        Ok(kept)
     }
 
     async fn exist_many(&self, keys: &[Key]) -> Result<Vec<bool>, CacheError> {

@@ -2,6 +2,7 @@ mod generations;
 mod records;
 
 use super::*;
+use crate::item::options::{CacheTtl, SubmitOptions};
 use crate::item::stamp::{HlcTime, Origin, Stamp};
 use crate::item::{Stored, SyncItem};
 use std::sync::Arc;
@@ -59,6 +60,16 @@ pub(super) fn item_at(key: &str, stamp: Stamp, content: impl Into<Bytes>) -> Cac
 
 pub(super) fn item(key: &str, time: u64) -> CacheWrite {
     item_at(key, stamp(time, 0), format!("{key} at {time}"))
+}
+
+/// One that the archive does not keep.
+fn item_alone(key: &str, time: u64) -> CacheWrite {
+    let mut write = item(key, time);
+    if let Stored::Live(item) = &write.stored {
+        let options = SubmitOptions::cache(CacheTtl::Hour);
+        write.stored = Stored::Live(item.clone().with_options(options));
+    }
+    write
 }
 
 pub(super) fn tombstone(key: &str, time: u64, ttl: Option<Duration>) -> CacheWrite {

@@ -69,8 +69,70 @@ async fn a_record_replaces_one_of_an_earlier_generation() {
         assert_eq!(stamp_of(&cache, "a").await, (stamp(5, 0), new));
         cache.put_many(old, &[item("a", 6)]).await.unwrap();
         assert_eq!(stamp_of(&cache, "a").await, (stamp(6, 0), old));
-        cache.remove_many(&["a".into()]).await.unwrap();
+        cache
+            .remove_many(new, &[("a".into(), stamp(99, 0))])
+            .await
+            .unwrap();
     }
+}
+
+/// Of what only the cache keeps, no archive knows better.
+#[tokio::test]
+async fn i1_what_only_the_cache_keeps_is_not_replaced_by_an_older_record_of_a_later_generation() {
+    let (_server, cache) = started();
+    cache.put_many(1, &[item_alone("a", 9)]).await.unwrap();
+    let kept = cache.put_many(2, &[item("b", 5), item("a", 5)]).await;
+    assert_eq!(kept.unwrap(), [Key::from("a")]);
+    let ends = [("a".into(), stamp(8, 0)), ("b".into(), stamp(5, 0))];
+    assert_eq!(cache.remove_many(2, &ends).await.unwrap(), [Key::from("a")]);
+    assert_eq!(stamp_of(&cache, "a").await, (stamp(9, 0), 1));
+    assert!(matches!(get(&cache, "b").await, Lookup::Absent));
+    assert!(
+        cache
+            .put_many(2, &[item("a", 10)])
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(stamp_of(&cache, "a").await, (stamp(10, 0), 2));
+}
+
+#[tokio::test]
+async fn i3_a_removal_leaves_what_is_newer_and_says_so() {
+    let (_server, cache) = started();
+    let name = |n: u64| format!("k{n}");
+    let write = |n: u64| match n % 2 {
+        0 => item(&name(n), 5),
+        _ => item_alone(&name(n), 5),
+    };
+    cache
+        .put_many(7, &(0..450).map(write).collect::<Vec<_>>())
+        .await
+        .unwrap();
+    let end = |n: u64| (Key::from(name(n)), stamp(4 + n % 3, 0));
+    let ends: Vec<(Key, Stamp)> = (0..450).map(end).collect();
+    let kept = cache.remove_many(7, &ends).await.unwrap();
+    let newer: Vec<Key> = (3..450).step_by(6).map(|n| name(n).into()).collect();
+    assert_eq!(kept, newer, "what the cache alone keeps");
+    let keys: Vec<Key> = ends.into_iter().map(|(key, _)| key).collect();
+    for (at, exists) in cache
+        .exist_many(&keys)
+        .await
+        .unwrap()
+        .into_iter()
+        .enumerate()
+    {
+        assert_eq!(exists, at % 3 == 0, "k{at}");
+    }
+    // Of an earlier life, that the archive knows better: it goes, whatever its stamp.
+    assert!(
+        cache
+            .remove_many(8, &[end(0), end(6)])
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(cache.exist_many(&[name(0).into()]).await.unwrap(), [false]);
 }
 
 #[tokio::test]
@@ -82,7 +144,10 @@ async fn among_generations_of_two_archives_the_stamp_decides() {
         assert_eq!(stamp_of(&cache, "a").await, (stamp(9, 0), old));
         cache.put_many(new, &[item("a", 10)]).await.unwrap();
         assert_eq!(stamp_of(&cache, "a").await, (stamp(10, 0), new));
-        cache.remove_many(&["a".into()]).await.unwrap();
+        cache
+            .remove_many(new, &[("a".into(), stamp(99, 0))])
+            .await
+            .unwrap();
     }
 }
 

@@ -82,7 +82,10 @@ async fn i13_an_outage_is_an_error_never_absent() {
         let begun = Instant::now();
         cache.get_many(&["a".into()]).await.unwrap_err();
         cache.put_many(1, &[item("a", 2)]).await.unwrap_err();
-        cache.remove_many(&["a".into()]).await.unwrap_err();
+        cache
+            .remove_many(1, &[("a".into(), stamp(9, 0))])
+            .await
+            .unwrap_err();
         cache.exist_many(&["a".into()]).await.unwrap_err();
         cache.ping().await.unwrap_err();
         assert!(begun.elapsed() < SHORT.response);
@@ -180,7 +183,10 @@ async fn the_live_exist_and_the_removed_and_the_deleted_do_not() {
         .await
         .unwrap();
     cache
-        .remove_many(&["k2".into(), "none".into()])
+        .remove_many(
+            1,
+            &[("k2".into(), stamp(1, 0)), ("none".into(), stamp(1, 0))],
+        )
         .await
         .unwrap();
     let keys: Vec<Key> = (0..501).map(|n| format!("k{n}").into()).collect();
@@ -188,7 +194,8 @@ async fn the_live_exist_and_the_removed_and_the_deleted_do_not() {
     for (at, exists) in exist.into_iter().enumerate() {
         assert_eq!(exists, at != 1 && at != 2 && at != 500, "k{at}");
     }
-    cache.remove_many(&keys).await.unwrap();
+    let ends: Vec<_> = keys.iter().map(|key| (key.clone(), stamp(2, 0))).collect();
+    assert!(cache.remove_many(1, &ends).await.unwrap().is_empty());
     assert!(!cache.exist_many(&keys).await.unwrap().contains(&true));
     // A removed record comes back with any stamp: the cache holds no memory of it.
     cache.put_many(1, &[item("k1", 1)]).await.unwrap();
@@ -202,7 +209,7 @@ async fn nothing_asked_is_nothing_done() {
     server.kill().unwrap();
     assert!(cache.get_many(&[]).await.unwrap().is_empty());
     cache.put_many(1, &[]).await.unwrap();
-    cache.remove_many(&[]).await.unwrap();
+    cache.remove_many(1, &[]).await.unwrap();
     assert!(cache.exist_many(&[]).await.unwrap().is_empty());
 }
 
@@ -214,7 +221,10 @@ async fn the_change_stream_is_never_overwritten_by_an_item() {
         .put_many(1, &[item("cdc", 1), item("cdc.x", 1)])
         .await
         .unwrap();
-    cache.remove_many(&["cdc".into()]).await.unwrap();
+    cache
+        .remove_many(1, &[("cdc".into(), stamp(9, 0))])
+        .await
+        .unwrap();
     assert_eq!(raw(&server, &[b"XLEN", b"p:cdc"]).await, Value::Int(1));
     assert!(matches!(get(&cache, "cdc").await, Lookup::Absent));
     assert_eq!(
