@@ -3,8 +3,10 @@
 
 mod common;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use common::watched::watched_tail;
 use common::{Node, converge, eventually, following, mesh};
 use replication_engine::repair::cycle::Outcome;
 use replication_engine::tail::{Cursor, CursorStore};
@@ -43,6 +45,36 @@ async fn i11_a_cursor_never_passes_what_could_not_be_applied() {
     assert_eq!(all.len(), 50);
     // It is kept a moment after they are there.
     eventually("the cursor goes on", 60, async || cursor(&nodes) > before).await;
+}
+
+/// What comes next is read while a batch waits for the archive, and the cursor knows nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn i11_reading_goes_ahead_of_the_cursor() {
+    let mut nodes = mesh(&["a", "b"], 10_000).await;
+    nodes[1].config.settings.cold_path.enabled = false;
+    let read_from = Arc::new(Mutex::new(StreamId::MIN));
+    let dialler = watched_tail(nodes[1].mesh.dialler("b"), {
+        let read_from = read_from.clone();
+        move |from| *read_from.lock().unwrap() = from
+    });
+    nodes[1].replicate_over(dialler).await;
+    nodes[0].put("k.0", "v").await;
+    let cursor_now = || nodes[1].replication().peers()[0].cursor;
+    eventually("the first write", 60, async || {
+        nodes[1].get("k.0").await.is_some() && cursor_now() == nodes[0].log.last_id()
+    })
+    .await;
+    nodes[1].archive.set_down(true);
+    let cursor = cursor_now();
+    nodes[0].put("k.1", "v").await;
+    eventually("the next one is read", 60, async || {
+        let last = nodes[0].log.last_id();
+        last > cursor && *read_from.lock().unwrap() == last
+    })
+    .await;
+    assert_eq!(cursor_now(), cursor);
+    nodes[1].archive.set_down(false);
+    assert_eq!(converge(&[&nodes[0], &nodes[1]], 60).await.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -60,19 +60,23 @@ impl TailTask {
         }
     }
 
-    /// From the first answer to the first failure.
+    /// From the first answer to the first failure. What comes next is read while a batch is applied.
     async fn session(&self) -> Result<(), RepairError> {
         let mut cursor = self.open().await?;
         let now = self.peer.node.env.monotonic();
         let mut pace = Pace::new(&self.settings.hot_path, now);
         let mut looked_at = now;
+        let mut batch = self.gather(&cursor, &mut pace).await?;
         loop {
-            let batch = self.gather(&cursor, &mut pace).await?;
             if batch.entries == 0 {
                 self.on_caught_up();
+                batch = self.gather(&cursor, &mut pace).await?;
                 continue;
             }
-            cursor = self.settle(batch).await?;
+            let read_up_to = batch.cursor.clone();
+            let next = self.gather(&read_up_to, &mut pace);
+            let (settled, next) = futures_util::future::join(self.settle(batch), next).await;
+            (cursor, batch) = (settled?, next?);
             let now = self.peer.node.env.monotonic();
             let is_behind = self.peer.memory.lock().is_catching_up;
             if is_behind && now.saturating_sub(looked_at) >= LOOK_AHEAD_EVERY {

@@ -1,4 +1,4 @@
-//! An honest peer whose questions the test hears.
+//! An honest peer; the test hears what it is asked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,24 @@ use replication_engine::{ConfigError, PeerConfig};
 use sync_engine::cdc::stream_id::StreamId;
 
 type Heard = Arc<dyn Fn(&Question) + Send + Sync>;
+type Tailed = Arc<dyn Fn(StreamId) + Send + Sync>;
 
 pub struct WatchedDialler {
     inner: Arc<dyn Dialler>,
     heard: Heard,
+    tailed: Tailed,
+}
+
+/// Tells from where on the change stream is read.
+pub fn watched_tail(
+    inner: Arc<dyn Dialler>,
+    tailed: impl Fn(StreamId) + Send + Sync + 'static,
+) -> Arc<dyn Dialler> {
+    Arc::new(WatchedDialler {
+        inner,
+        heard: Arc::new(|_| {}),
+        tailed: Arc::new(tailed),
+    })
 }
 
 /// Tells each question before it is asked.
@@ -25,6 +39,7 @@ pub fn watched(
     Arc::new(WatchedDialler {
         inner,
         heard: Arc::new(heard),
+        tailed: Arc::new(|_| {}),
     })
 }
 
@@ -33,6 +48,7 @@ impl Dialler for WatchedDialler {
         Ok(Arc::new(Watched {
             inner: self.inner.remote(peer)?,
             heard: self.heard.clone(),
+            tailed: self.tailed.clone(),
         }))
     }
 }
@@ -40,6 +56,7 @@ impl Dialler for WatchedDialler {
 struct Watched {
     inner: Arc<dyn Remote>,
     heard: Heard,
+    tailed: Tailed,
 }
 
 #[async_trait]
@@ -50,6 +67,7 @@ impl Remote for Watched {
         count: usize,
         block: Duration,
     ) -> Result<Vec<Entry>, RemoteError> {
+        (self.tailed)(after);
         self.inner.tail(after, count, block).await
     }
 
