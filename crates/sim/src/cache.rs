@@ -27,7 +27,7 @@ impl CacheStore for SimRedis {
         &self,
         generation: Generation,
         writes: &[CacheWrite],
-    ) -> Result<Vec<Key>, CacheError> {
+    ) -> Result<Vec<(Key, Stamp)>, CacheError> {
         let writes = writes.to_vec();
         self.call(writes.len(), true, move |memory, now, done| {
             let put = |write| memory.put(now, generation, write);
@@ -40,7 +40,7 @@ impl CacheStore for SimRedis {
         &self,
         generation: Generation,
         ends: &[(Key, Stamp)],
-    ) -> Result<Vec<Key>, CacheError> {
+    ) -> Result<Vec<(Key, Stamp)>, CacheError> {
         let ends = ends.to_vec();
         self.call(ends.len(), false, move |memory, now, done| {
             let remove = |end| memory.remove(now, generation, end);

@@ -102,16 +102,16 @@ impl Memory {
         record.ends.is_none_or(|ends| ends > now).then_some(record)
     }
 
-    /// Writes a record, unless a newer one is there; gives the key if that is one that no archive keeps.
+    /// Writes a record, unless a newer one is there; gives key and stamp if that is one that no archive keeps.
     pub(crate) fn put(
         &mut self,
         now: Duration,
         generation: Generation,
         write: &CacheWrite,
-    ) -> Option<Key> {
+    ) -> Option<(Key, Stamp)> {
         let key = write.stored.key();
         if let Some(newer) = self.newer(now, generation, (key, write.stored.stamp())) {
-            return (!newer.is_archived()).then(|| key.clone());
+            return (!newer.is_archived()).then(|| (key.clone(), write.stored.stamp()));
         }
         let record = Record {
             stored: write.stored.clone(),
@@ -128,9 +128,9 @@ impl Memory {
         now: Duration,
         generation: Generation,
         (key, stamp): &(Key, Stamp),
-    ) -> Option<Key> {
+    ) -> Option<(Key, Stamp)> {
         if let Some(newer) = self.newer(now, generation, (key, *stamp)) {
-            return (!newer.is_archived()).then(|| key.clone());
+            return (!newer.is_archived()).then(|| (key.clone(), *stamp));
         }
         self.set(now, key.clone(), None);
         None

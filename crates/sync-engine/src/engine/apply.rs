@@ -14,6 +14,7 @@ use crate::error::{InvalidItem, StorageError, Tier};
 use crate::ingest::admit;
 use crate::item::decide::{Decision, decide};
 use crate::item::key::Key;
+use crate::item::stamp::Stamp;
 use crate::item::{Leaf, Stored};
 use crate::l1::{Due, Entry, L1};
 use crate::l2::CacheStore;
@@ -202,7 +203,8 @@ impl Core {
                 Fate::Open => untried = true,
             }
         }
-        self.enter_applied(changed, relay);
+        let overruled = self.enter_applied(changed, relay);
+        self.overrule(overruled).await?;
         match committed.error {
             // Whoever goes on from here would lose them.
             None if untried => Err(StorageError::unavailable(
@@ -215,9 +217,16 @@ impl Core {
         }
     }
 
-    /// Lets what the archive has just taken into L1 (where it replaces what is resident) and on to the cache.
-    pub(super) fn enter_applied(&self, changed: Vec<(Stored, Decision)>, relay: Relay) {
+    /// Lets what the archive has just taken into L1 (where it replaces what is resident) and on to the cache. Gives the stamps of
+    /// what is newer and will not come to the archive by itself: it takes away these rows.
+    #[must_use]
+    pub(super) fn enter_applied(
+        &self,
+        changed: Vec<(Stored, Decision)>,
+        relay: Relay,
+    ) -> Vec<(Key, Stamp)> {
         let (mut queued, mut freed, mut passed_on) = (Vec::new(), Vec::new(), Vec::new());
+        let mut overruled = Vec::new();
         for (stored, decision) in changed {
             let due = match self.cache.is_configured() {
                 true => Due::CACHE,
@@ -225,6 +234,9 @@ impl Core {
             };
             let (key, size) = (stored.key().clone(), stored.size_bytes());
             let merged = self.l1.merge(stored.clone(), due);
+            if let Some(stamp) = merged.outlived_by.filter(|_| stored.item().is_some()) {
+                overruled.push((key.clone(), stamp));
+            }
             if merged.enqueue {
                 queued.push((key, size));
             }
@@ -237,6 +249,7 @@ impl Core {
         freed.extend(self.publisher.push(passed_on));
         self.release_positions(freed);
         self.settled();
+        overruled
     }
 }
 

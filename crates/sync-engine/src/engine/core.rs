@@ -157,12 +157,6 @@ impl Core {
         }
     }
 
-    /// Whether the cache may know of this key what the archive does not.
-    pub(super) fn cache_is_asked(&self, key: &Key) -> bool {
-        let is_stale = || self.stale.get(key).is_some_and(|m| m.archive_knows);
-        self.archive_open.load(Ordering::Acquire) && self.cache.is_configured() && !is_stale()
-    }
-
     /// Puts keys into the batch.
     pub(super) fn enqueue(&self, keys: impl IntoIterator<Item = (Key, usize)>) {
         self.queue.push(keys, self.env.monotonic());

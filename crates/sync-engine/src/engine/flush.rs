@@ -16,8 +16,9 @@ use crate::error::{StorageError, Tier};
 use crate::guard::CircuitOpen;
 use crate::item::decide::Decision;
 use crate::item::key::Key;
+use crate::item::stamp::Stamp;
 use crate::l1::{Due, Flight};
-use crate::l2::CacheStore;
+use crate::l2::{CacheStore, CacheWrite};
 use crate::l3::ArchiveError;
 use crate::limits::REFUSED_AT_ONCE_MAX;
 use crate::wal::WalPos;
@@ -68,6 +69,10 @@ impl Core {
         let (archive, cache) =
             futures_util::future::join(self.flush_archive(&plan), self.flush_cache(&plan)).await;
         let landed = land(&flights, &plan, &archive.fates);
+        let (cache, outlived) = match cache {
+            Ok(outlived) => (Ok(()), outlived),
+            Err(error) => (Err(error), Vec::new()),
+        };
         let outcome = match &cache {
             Ok(()) if health.cache => Outcome::Done,
             Ok(()) => Outcome::Skipped,
@@ -80,6 +85,7 @@ impl Core {
         let freed = self.settle_all(&landed, health, outcome);
         self.yield_to_archive(&landed);
         self.publish_all(&landed, freed);
+        self.follow_outlived(outlived).await;
         self.metrics.batches.increment(1);
         self.metrics.flushed.increment(flights.len() as u64);
         let took = self.env.monotonic().saturating_sub(begun);
@@ -124,27 +130,28 @@ impl Core {
         self.commit_each(&plan.archive, portions).await
     }
 
-    async fn flush_cache(&self, plan: &FlushPlan) -> Result<(), StorageError> {
+    /// Gives the writes that something newer, which the cache alone keeps, has kept out.
+    async fn flush_cache(&self, plan: &FlushPlan) -> Result<Vec<(Key, Stamp)>, StorageError> {
+        let mut outlived = Vec::new();
         if plan.cache_put.is_empty() && plan.cache_remove.is_empty() {
-            return Ok(());
+            return Ok(outlived);
         }
         let _order = self.cache_order.read().await;
-        let (generation, mut newer) = (self.generation(), Vec::new());
+        let generation = self.generation();
         if !plan.cache_put.is_empty() {
-            newer = self.cache.put_many(generation, &plan.cache_put).await?;
+            outlived = self.cache.put_many(generation, &plan.cache_put).await?;
         }
         if !plan.cache_remove.is_empty() {
-            let kept = self.cache.remove_many(generation, &plan.cache_remove);
-            newer.extend(kept.await?);
+            let removal = self.cache.remove_many(generation, &plan.cache_remove);
+            outlived.extend(removal.await?);
         }
         // What was confirmed, this life of the server has confirmed.
         self.follow_cache_life();
         // Still under the lock: a repair that came in between would take out what was just written.
-        let put = plan.cache_put.iter().map(|write| write.stored.key());
-        let removed = plan.cache_remove.iter().map(|(key, _)| key);
-        self.stale.forget(put.chain(removed));
-        self.recall(&newer).await?;
-        Ok(())
+        let end = |write: &CacheWrite| (write.stored.key().clone(), write.stored.stamp());
+        let put: Vec<(Key, Stamp)> = plan.cache_put.iter().map(end).collect();
+        self.stale.forget(put.iter().chain(&plan.cache_remove));
+        Ok(outlived)
     }
 
     /// Tells L1 what became of each flight; gives back the log positions that are no longer needed for it.
@@ -184,7 +191,7 @@ impl Core {
         freed
     }
 
-    fn mark_stale(&self, keys: impl IntoIterator<Item = (Key, Missed)>) {
+    pub(super) fn mark_stale(&self, keys: impl IntoIterator<Item = (Key, Missed)>) {
         if self.stale.note(keys).is_err() {
             self.give_up_cache();
         }

@@ -91,16 +91,17 @@ impl Core {
     }
 
     /// Takes stale keys out of the cache. `false`: none were left.
-    pub(super) async fn repair_cache(&self) -> Result<bool, StorageError> {
+    pub(super) async fn repair_cache(self: &Arc<Self>) -> Result<bool, StorageError> {
         if self.stale.len() == 0 {
             return Ok(false);
         }
-        let _alone = self.cache_order.write().await;
+        let alone = self.cache_order.write().await;
         // Those that were written successfully in the meantime are no longer in it.
         let ends: Vec<(Key, Stamp)> = self.stale.some(REPAIR_KEYS);
-        let newer = self.cache.remove_many(self.generation(), &ends).await?;
-        self.recall(&newer).await?;
-        self.stale.forget(ends.iter().map(|(key, _)| key));
+        let outlived = self.cache.remove_many(self.generation(), &ends).await?;
+        self.stale.forget(&ends);
+        drop(alone);
+        self.follow_outlived(outlived).await;
         Ok(!ends.is_empty())
     }
 

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::core::Core;
+use super::stale::Missed;
 use crate::error::{StorageError, Tier};
 use crate::item::key::Key;
+use crate::item::stamp::Stamp;
 use crate::item::{Stored, SyncItem};
 use crate::l1::{Due, Entry, L1, Ticket};
 use crate::l2::{CacheError, CacheStore, Lookup, is_believed};
@@ -49,13 +51,32 @@ impl Core {
         self: &Arc<Self>,
         keys: &[Key],
     ) -> Result<Vec<Option<SyncItem>>, StorageError> {
-        let mut seeks: Vec<Seek> = keys
-            .iter()
-            .map(|key| Seek::new(key, self.l1.ticket(key)))
-            .collect();
+        let mut seeks: Vec<Seek> = keys.iter().map(|key| self.begin_seek(key)).collect();
         self.seek_in_cache(&mut seeks).await;
         self.seek_in_archive(&mut seeks).await?;
-        seeks.into_iter().map(|seek| self.conclude(seek)).collect()
+        let overruled = seeks.iter().filter_map(Seek::overruled).collect();
+        let found = seeks.into_iter().map(|seek| self.conclude(seek)).collect();
+        if let Err(error) = self.overrule(overruled).await {
+            tracing::debug!(%error, "an older row beside what only the cache keeps is still there");
+        }
+        found
+    }
+
+    /// Looks at what the tiers below do not know, before they are asked: it may be gone from here by the time they answer. L1
+    /// first, since what leaves it without having reached the cache was noted as stale before.
+    pub(super) fn begin_seek(&self, key: &Key) -> Seek {
+        let ticket = self.l1.ticket(key);
+        let passing = self.l1.peek(key).map(|entry| entry.stored);
+        Seek {
+            key: key.clone(),
+            ticket,
+            passing,
+            missed: self.stale.get(key),
+            found: None,
+            settled: false,
+            overrules: false,
+            cache_error: None,
+        }
     }
 
     async fn seek_in_cache(&self, seeks: &mut [Seek]) {
@@ -72,7 +93,7 @@ impl Core {
         }
         let mut asked: Vec<&mut Seek> = seeks
             .iter_mut()
-            .filter(|s| self.cache_is_asked(&s.key))
+            .filter(|seek| self.cache_is_asked(seek))
             .collect();
         if asked.is_empty() {
             return;
@@ -107,7 +128,7 @@ impl Core {
                 self.metrics.garbage_l2.increment(1);
                 tracing::warn!(key = %seek.key, stamp = %stored.stamp(), "the cache holds a record from the far future; asking the archive");
             }
-            Lookup::Hit(stored, _) if self.is_stale(&stored) => {}
+            Lookup::Hit(stored, _) if self.is_stale(seek, &stored) => {}
             Lookup::Hit(stored, generation) => {
                 // What an earlier life of the cache says, the archive may know better.
                 seek.settled =
@@ -117,10 +138,17 @@ impl Core {
         }
     }
 
-    /// Whether a record of the cache is older than a write that did not get there.
-    fn is_stale(&self, stored: &Stored) -> bool {
-        let missed = self.stale.get(stored.key());
-        missed.is_some_and(|missed| stored.stamp() <= missed.stamp)
+    /// Whether the cache may know of this key what the archive does not.
+    pub(super) fn cache_is_asked(&self, seek: &Seek) -> bool {
+        let archive_knows = seek.missed.is_some_and(|missed| missed.archive_knows);
+        self.archive_is_open() && self.cache.is_configured() && !archive_knows
+    }
+
+    /// Whether a record of the cache is older than a write that had not got there when it was asked, or has not yet.
+    fn is_stale(&self, seek: &Seek, stored: &Stored) -> bool {
+        let missed = [seek.missed, self.stale.get(&seek.key)];
+        let is_older = |missed: Missed| stored.stamp() <= missed.stamp;
+        missed.into_iter().flatten().any(is_older)
     }
 
     /// Whether a record of the cache has a stamp that this node can neither have issued nor believed. Without an archive
@@ -170,18 +198,17 @@ impl Core {
     }
 
     /// The answer for one key, now that every tier has been asked.
-    fn conclude(&self, seek: Seek) -> Result<Option<SyncItem>, StorageError> {
+    fn conclude(&self, mut seek: Seek) -> Result<Option<SyncItem>, StorageError> {
+        let has_failed = seek.cache_error.is_some();
         // A tombstone may be what an item that only the cache keeps has left of the row.
-        let known =
-            |(stored, _): &(Stored, Tier)| seek.cache_error.is_none() || stored.item().is_some();
-        let Some((stored, tier)) = seek.found.filter(known) else {
+        let is_known = |(stored, _): &(Stored, Tier)| !has_failed || stored.item().is_some();
+        let Some((stored, tier)) = seek.found.take().filter(is_known) else {
             return match seek.cache_error {
                 // The archive has nothing; but the item may be one that only the cache keeps.
                 Some(error) => Err(StorageError::unavailable(Tier::Cache, "get", error)),
                 None => {
                     self.metrics.misses.increment(1);
-                    let newer = self.l1.peek(&seek.key);
-                    Ok(newer.and_then(|newer| self.visible(&newer)))
+                    Ok(self.newest(seek, None))
                 }
             };
         };
@@ -190,32 +217,36 @@ impl Core {
             _ => self.metrics.hits_l3.increment(1),
         }
         self.observe(&stored);
-        let entry = Entry {
+        let cache_until = self.cache_until(&stored);
+        if !self.l1.fill(stored.clone(), seek.ticket, cache_until) {
+            return Ok(self.newest(seek, Some(stored)));
+        }
+        let is_wanted = |item: &SyncItem| item.submit_options.redis;
+        let is_missing = tier == Tier::Archive && !has_failed && self.cache_is_asked(&seek);
+        if is_missing && self.stale.get(&seek.key).is_none() && stored.item().is_some_and(is_wanted)
+        {
+            self.promote(&stored);
+        }
+        Ok(self.visible(&self.entry(stored)))
+    }
+
+    /// The greatest of what L1 had when the look-up began, what was found, and what L1 has now: something newer may have come in
+    /// meanwhile, and even gone again.
+    fn newest(&self, seek: Seek, found: Option<Stored>) -> Option<SyncItem> {
+        let below = [seek.passing, found].into_iter().flatten();
+        let entries = below.map(|stored| self.entry(stored));
+        let newest = entries
+            .chain(self.l1.peek(&seek.key))
+            .max_by_key(|entry| entry.stored.stamp())?;
+        self.visible(&newest)
+    }
+
+    fn entry(&self, stored: Stored) -> Entry {
+        Entry {
             cache_until: self.cache_until(&stored),
             stored,
             due: Due::none(),
             is_passing: false,
-        };
-        let promote = tier == Tier::Archive
-            && seek.cache_error.is_none()
-            && self.cache_is_asked(&seek.key)
-            && entry
-                .stored
-                .item()
-                .is_some_and(|item| item.submit_options.redis);
-        if self
-            .l1
-            .fill(entry.stored.clone(), seek.ticket, entry.cache_until)
-        {
-            if promote {
-                self.promote(&entry.stored);
-            }
-            return Ok(self.visible(&entry));
-        }
-        // Something newer may have come in meanwhile; it is the better answer.
-        match self.l1.peek(&seek.key) {
-            Some(newer) if newer.stored.stamp() > entry.stored.stamp() => Ok(self.visible(&newer)),
-            _ => Ok(self.visible(&entry)),
         }
     }
 }
@@ -223,22 +254,24 @@ impl Core {
 /// One key on its way through the tiers.
 pub(super) struct Seek {
     pub key: Key,
-    pub ticket: Ticket,
+    ticket: Ticket,
+    /// What L1 had when this began.
+    passing: Option<Stored>,
+    /// What the cache had missed when this began.
+    missed: Option<Missed>,
     pub found: Option<(Stored, Tier)>,
     /// No further tier needs to be asked.
     pub settled: bool,
+    /// What only the cache keeps is newer than a live row.
+    overrules: bool,
     pub cache_error: Option<Arc<CacheError>>,
 }
 
 impl Seek {
-    pub(super) fn new(key: &Key, ticket: Ticket) -> Self {
-        Self {
-            key: key.clone(),
-            ticket,
-            found: None,
-            settled: false,
-            cache_error: None,
-        }
+    /// What takes away a row.
+    fn overruled(&self) -> Option<(Key, Stamp)> {
+        let (stored, _) = self.found.as_ref().filter(|_| self.overrules)?;
+        Some((self.key.clone(), stored.stamp()))
     }
 
     fn take_row(&mut self, row: Option<Stored>) {
@@ -249,6 +282,7 @@ impl Seek {
             (Some((cached, tier)), Some(row))
                 if !cached.is_archived() && cached.stamp() >= row.stamp() =>
             {
+                self.overrules = row.item().is_some() && cached.stamp() > row.stamp();
                 Some((cached, tier))
             }
             (_, row) => row.map(|row| (row, Tier::Archive)),

@@ -52,7 +52,7 @@ mod generation;
 
 mod relief;
 
-mod recall;
+mod overrule;
 
 mod keys_filter;
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::SyncEngine;
-use super::lookup::Seek;
 use crate::error::{Source, StorageError};
 use crate::item::SyncItem;
 use crate::item::hash::ContentHash;
@@ -119,7 +118,7 @@ impl SyncEngine {
     /// `Closed` when the engine is not running.
     pub fn contains_fast(&self, id: &str) -> Result<bool, StorageError> {
         let core = self.core("contains_fast")?;
-        if let Some(entry) = core.l1.peek(id).filter(|entry| !entry.is_passing) {
+        if let Some(entry) = core.l1.peek_present(id) {
             return Ok(core.visible(&entry).is_some());
         }
         // Redis may have items that L3 has not; without asking, all that can be said is "maybe".
@@ -133,17 +132,16 @@ impl SyncEngine {
     pub async fn status(&self, id: &str) -> Result<ItemStatus, StorageError> {
         let core = self.core("status")?;
         let key = Key::from(id);
-        let entry = core.l1.peek(id).filter(|entry| !entry.is_passing);
+        let entry = core.l1.peek_present(id);
         let in_l1 = entry
             .as_ref()
             .is_some_and(|entry| core.visible(entry).is_some());
         if entry.is_some_and(|entry| !entry.due.is_empty()) {
             return Ok(ItemStatus::Pending);
         }
-        let keys = [key];
+        let (mut seek, keys) = (core.begin_seek(&key), [key]);
         let now = core.now_ms();
-        let mut seek = Seek::new(&keys[0], core.l1.ticket(&keys[0]));
-        if core.cache_is_asked(&keys[0])
+        if core.cache_is_asked(&seek)
             && let Some(lookup) = core.cache.get_many(&keys).await?.pop()
         {
             core.take_lookup(&mut seek, lookup);

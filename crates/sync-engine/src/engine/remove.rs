@@ -67,7 +67,7 @@ impl Core {
         let mut existing = Vec::with_capacity(ids.len());
         let mut unknown = Vec::new();
         for (at, id) in ids.iter().enumerate() {
-            let entry = self.l1.peek(id).filter(|entry| !entry.is_passing);
+            let entry = self.l1.peek_present(id);
             existing.push(
                 entry
                     .as_ref()

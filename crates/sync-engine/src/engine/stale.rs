@@ -57,13 +57,17 @@ impl StaleKeys {
         }
     }
 
-    pub(super) fn forget<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) {
+    /// The cache holds nothing any more of these keys that is older than these stamps.
+    pub(super) fn forget<'a>(&self, ends: impl IntoIterator<Item = &'a (Key, Stamp)>) {
         if self.len.load(Ordering::Acquire) == 0 {
             return;
         }
         let mut all = self.keys.lock();
-        for key in keys {
-            all.remove(key);
+        for (key, stamp) in ends {
+            // A later write may have missed the cache meanwhile.
+            if all.get(key).is_some_and(|missed| missed.stamp <= *stamp) {
+                all.remove(key);
+            }
         }
         self.len.store(all.len(), Ordering::Release);
     }
@@ -82,5 +86,33 @@ impl StaleKeys {
 
     pub(super) fn len(&self) -> usize {
         self.len.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::item::stamp::HlcTime;
+
+    #[test]
+    fn what_missed_the_cache_during_a_repair_is_still_stale() {
+        let (stale, key) = (StaleKeys::default(), Key::from("k"));
+        let stamp = |time| Stamp {
+            time: HlcTime(time),
+            ..Stamp::default()
+        };
+        let missed = |time| Missed {
+            stamp: stamp(time),
+            archive_knows: time == 2,
+        };
+        let note = |time| stale.note([(key.clone(), missed(time))]).unwrap();
+        note(1);
+        let repaired = stale.some(9);
+        note(3);
+        note(2);
+        stale.forget(&repaired);
+        assert_eq!((stale.get(&key), stale.len()), (Some(missed(3)), 1));
+        stale.forget(&[(key.clone(), stamp(3))]);
+        assert_eq!((stale.get(&key), stale.len()), (None, 0));
     }
 }

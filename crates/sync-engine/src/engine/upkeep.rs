@@ -145,7 +145,8 @@ impl Core {
             // What could not be taken away would be found again at once.
             let full = are_more && !taken.is_empty();
             // Every node does this for itself: nothing is published.
-            self.enter_applied(taken, Relay::No);
+            let overruled = self.enter_applied(taken, Relay::No);
+            self.overrule(overruled).await?;
             if let Some(error) = committed.error {
                 return Err(error.into());
             }

@@ -56,7 +56,7 @@ impl CacheStore for GuardedCache {
         &self,
         generation: Generation,
         writes: &[CacheWrite],
-    ) -> Result<Vec<Key>, CacheError> {
+    ) -> Result<Vec<(Key, Stamp)>, CacheError> {
         self.call("put", self.inner.put_many(generation, writes))
             .await
     }
@@ -65,7 +65,7 @@ impl CacheStore for GuardedCache {
         &self,
         generation: Generation,
         ends: &[(Key, Stamp)],
-    ) -> Result<Vec<Key>, CacheError> {
+    ) -> Result<Vec<(Key, Stamp)>, CacheError> {
         self.call("remove", self.inner.remove_many(generation, ends))
             .await
     }

@@ -1,5 +1,6 @@
 //! What an entry still owes the tiers, and when it may be forgotten. Pure.
 
+use crate::item::stamp::Stamp;
 use crate::wal::WalPos;
 
 /// What still has to be done with an entry before it may be evicted.
@@ -81,6 +82,8 @@ pub struct Written {
     /// Bytes that the caller counted for a write and that are no longer dirty: those of the superseded write, or of
     /// this one when it was not accepted.
     pub released: usize,
+    /// The write lost to a newer one that no archive keeps, with this stamp.
+    pub outlived_by: Option<Stamp>,
 }
 
 /// What the end of a flight means. The default: nothing.
@@ -146,6 +149,7 @@ impl Pin {
             enqueue: pin.add(due),
             freed_pos: old.and_then(|old| old.pos),
             released: old.map_or(0, |old| old.charged),
+            outlived_by: None,
         };
         (pin, written)
     }

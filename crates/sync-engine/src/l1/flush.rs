@@ -128,6 +128,14 @@ impl L1 {
         removed.is_some()
     }
 
+    /// Drops the entry if it is an older write than the one with this stamp, and nothing pins it.
+    pub fn remove_older(&self, key: &str, stamp: Stamp) {
+        let Some(entry) = self.peek(key).filter(|e| e.stored.stamp() < stamp) else {
+            return;
+        };
+        self.remove_clean(key, entry.stored.stamp());
+    }
+
     /// Drops every entry that may be dropped, and voids every ticket: somebody else changed the tiers, and which keys is not
     /// known.
     pub fn forget_clean(&self) {

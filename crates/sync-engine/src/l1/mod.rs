@@ -168,6 +168,11 @@ impl L1 {
         Some(slab.entry(at))
     }
 
+    /// What readers believe of the key, without counting it: nothing that is only passing.
+    pub fn peek_present(&self, key: &str) -> Option<Entry> {
+        self.peek(key).filter(|entry| !entry.is_passing)
+    }
+
     /// Looks a key up without counting it; finds what is passing too.
     pub fn peek(&self, key: &str) -> Option<Entry> {
         let hash = self.hash(key);

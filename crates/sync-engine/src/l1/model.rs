@@ -27,10 +27,6 @@ enum Step {
         size: usize,
         due: Due,
     },
-    Recall {
-        key: u8,
-        time: u64,
-    },
     Ticket {
         key: u8,
     },
@@ -81,7 +77,6 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(key, time, size, due)| Step::Write { key, time, size, due }),
         3 => (key.clone(), time.clone(), size, due())
             .prop_map(|(key, time, size, due)| Step::Merge { key, time, size, due }),
-        1 => (key.clone(), time.clone()).prop_map(|(key, time)| Step::Recall { key, time }),
         2 => key.clone().prop_map(|key| Step::Ticket { key }),
         2 => (key.clone(), time).prop_map(|(key, time)| Step::Fill { key, time }),
         2 => (key.clone(), due()).prop_map(|(key, due)| Step::Mark { key, due }),
@@ -217,12 +212,6 @@ impl Book {
                 let stamp = stored.stamp();
                 let before = self.resident(key);
                 let written = self.l1.merge(stored, due);
-                self.written(key, stamp, before, written);
-            }
-            Step::Recall { key, time } => {
-                let stored = stored(key, time, 0);
-                let (stamp, before) = (stored.stamp(), self.resident(key));
-                let written = self.l1.recall(stored, Due::ARCHIVE, None);
                 self.written(key, stamp, before, written);
             }
             Step::Ticket { key } => {

@@ -53,7 +53,7 @@ impl L1 {
             released: weight,
             ..Written::default()
         };
-        if self.loses(hash, &arrival.slot) {
+        if self.loses(hash, &arrival.slot).is_some() {
             return refused;
         }
         self.reserve(weight, Need::Must);
@@ -77,33 +77,24 @@ impl L1 {
     /// It replaces an entry with a smaller stamp, dirty or not. Where there is none it enters only with something due, and is
     /// [passing](super::Entry::is_passing). When the entry is this very write already, what is due is added to it.
     pub fn merge(&self, stored: Stored, due: Due) -> Written {
-        self.admit(stored, due, None, true)
-    }
-
-    /// A write that the cache alone keeps, and that is newer than what the archive has. See [`L1::merge`]; it is never passing.
-    pub fn recall(&self, stored: Stored, due: Due, cache_until: Option<i64>) -> Written {
-        self.admit(stored, due, cache_until, false)
-    }
-
-    fn admit(&self, stored: Stored, due: Due, cache_until: Option<i64>, passing: bool) -> Written {
         let weight = Self::weight_of(&stored);
         let hash = self.hash(stored.key());
         let mut arrival = Arrival {
-            slot: Slot::new(stored, tag(hash), weight as u32, cache_until),
+            slot: Slot::new(stored, tag(hash), weight as u32, None),
             due,
             pos: None,
             charged: 0,
-            passing,
+            passing: true,
         };
-        if self.loses(hash, &arrival.slot) {
-            return Written::default();
+        if let Some(lost) = self.loses(hash, &arrival.slot) {
+            return lost;
         }
         self.reserve(weight, Need::Must);
         let (written, leftover) = self.change(self.shard(hash), weight, |slab| {
             self.tickets.bump(hash);
             let at = slab.find(arrival.slot.tag, arrival.slot.key());
             // Over what readers believe it is the newest there is.
-            arrival.passing &= at.is_none_or(|at| slab.is_passing(at));
+            arrival.passing = at.is_none_or(|at| slab.is_passing(at));
             if arrival.passing {
                 // Else it would stay as if nobody had to look below it.
                 arrival.due = arrival.due.union(due_of(slab, at));
@@ -118,7 +109,7 @@ impl L1 {
                     };
                     (again, Some(arrival.slot))
                 }
-                (_, Decision::Same | Decision::Keep) => (Written::default(), Some(arrival.slot)),
+                (at, Decision::Same | Decision::Keep) => (lost_to(slab, at), Some(arrival.slot)),
             }
         });
         drop(leftover);
@@ -170,18 +161,18 @@ impl L1 {
     }
 
     /// Whether a newer write is here. Asked before room is made, which could evict that very one and let this one in.
-    fn loses(&self, hash: u64, slot: &Slot) -> bool {
+    fn loses(&self, hash: u64, slot: &Slot) -> Option<Written> {
         self.look_at(hash, slot, |slab, at, slot| {
-            verdict(slab, at, slot) == Decision::Keep
+            (verdict(slab, at, slot) == Decision::Keep).then(|| lost_to(slab, at))
         })
     }
 
-    fn look_at(
+    fn look_at<R>(
         &self,
         hash: u64,
         slot: &Slot,
-        ask: impl Fn(&Slab, Option<usize>, &Slot) -> bool,
-    ) -> bool {
+        ask: impl Fn(&Slab, Option<usize>, &Slot) -> R,
+    ) -> R {
         let slab = self.shard(hash).slab.read();
         let at = slab.find(slot.tag, slot.key());
         ask(&slab, at, slot)
@@ -223,6 +214,16 @@ impl Slab {
 fn verdict(slab: &Slab, at: Option<usize>, slot: &Slot) -> Decision {
     let ours = at.map(|at| slab.slots[at].leaf());
     decide(ours.as_ref(), &slot.leaf())
+}
+
+/// A write lost to a newer one that is here.
+fn lost_to(slab: &Slab, at: Option<usize>) -> Written {
+    let newer = at.and_then(|at| slab.slots[at].item());
+    let unarchived = newer.filter(|item| !item.submit_options.sql);
+    Written {
+        outlived_by: unarchived.map(|item| item.stamp),
+        ..Written::default()
+    }
 }
 
 fn due_of(slab: &Slab, at: Option<usize>) -> Due {

@@ -20,7 +20,7 @@ impl CacheStore for AbsentCache {
         &self,
         _generation: Generation,
         _writes: &[CacheWrite],
-    ) -> Result<Vec<Key>, CacheError> {
+    ) -> Result<Vec<(Key, Stamp)>, CacheError> {
         Ok(Vec::new())
     }
 
@@ -28,7 +28,7 @@ impl CacheStore for AbsentCache {
         &self,
         _generation: Generation,
         _ends: &[(Key, Stamp)],
-    ) -> Result<Vec<Key>, CacheError> {
+    ) -> Result<Vec<(Key, Stamp)>, CacheError> {
         Ok(Vec::new())
     }
 

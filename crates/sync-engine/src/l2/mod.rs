@@ -97,20 +97,20 @@ pub trait CacheStore: Send + Sync {
     /// Looks the keys up, in one round trip; answers in the order asked.
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Lookup>, CacheError>;
 
-    /// Writes the records, pipelined; gives the keys of those that were kept out by a newer one that the cache alone keeps. On an
-    /// error any of them may or may not have been written.
+    /// Writes the records, pipelined; gives key and stamp of those that were kept out by a newer one that the cache alone keeps.
+    /// On an error any of them may or may not have been written.
     async fn put_many(
         &self,
         generation: Generation,
         writes: &[CacheWrite],
-    ) -> Result<Vec<Key>, CacheError>;
+    ) -> Result<Vec<(Key, Stamp)>, CacheError>;
 
-    /// Removes what the cache holds of each key up to this stamp; gives the keys of which it alone keeps something newer.
+    /// Removes what the cache holds of each key up to this stamp; gives those of which it alone keeps something newer.
     async fn remove_many(
         &self,
         generation: Generation,
         ends: &[(Key, Stamp)],
-    ) -> Result<Vec<Key>, CacheError>;
+    ) -> Result<Vec<(Key, Stamp)>, CacheError>;
 
     /// Which of the keys the cache holds a live record for.
     async fn exist_many(&self, keys: &[Key]) -> Result<Vec<bool>, CacheError>;

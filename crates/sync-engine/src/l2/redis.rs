@@ -86,25 +86,26 @@ impl RedisCache {
         }
     }
 
-    /// Makes the changes; gives the keys that stayed as they were.
+    /// Makes the changes; gives those that something newer, which nobody else keeps, has kept out.
     async fn change<'a>(
         &self,
         changes: impl Iterator<Item = Change<'a>>,
-    ) -> Result<Vec<Key>, LinkError> {
-        let (mut pipeline, mut keys) = (Pipeline::new(), Vec::new());
-        for Call { cmd, keys: of_call } in self.script.calls(changes) {
+    ) -> Result<Vec<(Key, Stamp)>, LinkError> {
+        let (mut pipeline, mut calls) = (Pipeline::new(), Vec::new());
+        for Call { cmd, of } in self.script.calls(changes) {
             pipeline.add_command(cmd);
-            keys.push(of_call);
+            calls.push(of);
         }
         let answers = self.call_script(&pipeline).await?;
-        let mut kept = Vec::new();
-        for (keys, answer) in keys.iter().zip(answers) {
+        let mut outlived = Vec::new();
+        for (of, answer) in calls.iter().zip(answers) {
             // From 1; what is no list of numbers is of no server that knows the script.
             let numbers: Vec<usize> = from_redis_value(answer).unwrap_or_default();
             let places = numbers.iter().filter_map(|number| number.checked_sub(1));
-            kept.extend(places.filter_map(|at| keys.get(at)).copied().cloned());
+            let there = places.filter_map(|at| of.get(at));
+            outlived.extend(there.map(|(key, stamp)| ((*key).clone(), *stamp)));
         }
-        Ok(kept)
+        Ok(outlived)
     }
 
     /// Sends the script calls; the server answers each. A server that does not know the script is told, once.
@@ -177,7 +178,7 @@ impl CacheStore for RedisCache {
         &self,
         generation: Generation,
         writes: &[CacheWrite],
-    ) -> Result<Vec<Key>, CacheError> {
+    ) -> Result<Vec<(Key, Stamp)>, CacheError> {
         let puts = writes.iter().filter_map(|write| {
             let name = self.keys.of(write.stored.key())?;
             let record = record::encode(generation, &write.stored);
@@ -191,10 +192,11 @@ impl CacheStore for RedisCache {
         &self,
         generation: Generation,
         ends: &[(Key, Stamp)],
-    ) -> Result<Vec<Key>, CacheError> {
+    ) -> Result<Vec<(Key, Stamp)>, CacheError> {
         let removals = ends.iter().filter_map(|(key, stamp)| {
             let header = record::header(generation, *stamp);
-            Some(Change::removal(key, self.keys.of(key)?, header))
+            let name = self.keys.of(key)?;
+            Some(Change::removal((key, *stamp), name, header))
         });
         let kept = self.change(removals).await;
         kept.map_err(failed("removing from the cache"))

@@ -5,6 +5,7 @@ use redis::{Cmd, Script};
 use super::CacheWrite;
 use super::record::HEADER_LEN;
 use crate::item::key::Key;
+use crate::item::stamp::Stamp;
 
 /// Most records of one call.
 const RECORDS_MAX: usize = 200;
@@ -60,7 +61,7 @@ pub(super) struct ChangeScript(Script);
 
 /// What is to become of one key.
 pub(super) struct Change<'a> {
-    key: &'a Key,
+    of: (&'a Key, Stamp),
     /// What Redis knows it by.
     name: Vec<u8>,
     ttl_ms: i64,
@@ -71,7 +72,7 @@ impl<'a> Change<'a> {
     /// This record is written.
     pub(super) fn put(write: &'a CacheWrite, name: Vec<u8>, record: Vec<u8>) -> Self {
         Self {
-            key: write.stored.key(),
+            of: (write.stored.key(), write.stored.stamp()),
             name,
             ttl_ms: ttl_ms(write),
             value: record,
@@ -79,9 +80,9 @@ impl<'a> Change<'a> {
     }
 
     /// What is not newer than this header goes.
-    pub(super) fn removal(key: &'a Key, name: Vec<u8>, header: Vec<u8>) -> Self {
+    pub(super) fn removal(of: (&'a Key, Stamp), name: Vec<u8>, header: Vec<u8>) -> Self {
         Self {
-            key,
+            of,
             name,
             ttl_ms: REMOVED,
             value: header,
@@ -92,8 +93,8 @@ impl<'a> Change<'a> {
 /// One call of the script.
 pub(super) struct Call<'a> {
     pub(super) cmd: Cmd,
-    /// The keys, in the order in which the answer counts them, from 1.
-    pub(super) keys: Vec<&'a Key>,
+    /// What it is about, in the order in which the answer counts, from 1.
+    pub(super) of: Vec<(&'a Key, Stamp)>,
 }
 
 impl ChangeScript {
@@ -161,8 +162,8 @@ impl<'a> Chunk<'a> {
         for change in &self.changes {
             cmd.arg(change.value.as_slice());
         }
-        let keys = self.changes.iter().map(|change| change.key).collect();
-        Some(Call { cmd, keys })
+        let of = self.changes.iter().map(|change| change.of).collect();
+        Some(Call { cmd, of })
     }
 }
 
@@ -185,7 +186,7 @@ mod tests {
         let calls = ChangeScript::new().calls(writes.iter().map(change));
         let sizes = calls.iter().map(|call| {
             let keys = (call.cmd.args_iter().count() - 4) / 2;
-            assert_eq!(call.keys.len(), keys);
+            assert_eq!(call.of.len(), keys);
             keys
         });
         sizes.collect()

@@ -9,6 +9,8 @@ use sync_engine::l2::{CacheError, CacheStore, CacheWrite, Generation, Lookup};
 use sync_engine::{Key, Stamp, Stored};
 use tokio::sync::watch;
 
+use super::hold::Hold;
+
 /// Keeps the contract of a cache, without lifetimes.
 #[derive(Default)]
 pub struct FlakyCache {
@@ -17,6 +19,8 @@ pub struct FlakyCache {
     pub fail_removes: AtomicBool,
     /// Whether it answers, and takes no writes.
     pub is_read_only: AtomicBool,
+    /// Holds an answer on its way back.
+    pub answers: Hold,
     /// Whether puts wait.
     pub puts_wait: watch::Sender<bool>,
 }
@@ -24,6 +28,15 @@ pub struct FlakyCache {
 impl FlakyCache {
     pub fn new() -> Arc<Self> {
         Arc::default()
+    }
+
+    fn look(&self, keys: &[Key]) -> Vec<Lookup> {
+        let records = self.records.lock().unwrap();
+        let look = |key| match records.get(key) {
+            Some((stored, generation)) => Lookup::Hit(stored.clone(), *generation),
+            None => Lookup::Absent,
+        };
+        keys.iter().map(look).collect()
     }
 
     fn check_writable(&self, op: &'static str) -> Result<(), CacheError> {
@@ -66,19 +79,16 @@ fn kept_by(
 #[async_trait]
 impl CacheStore for FlakyCache {
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Lookup>, CacheError> {
-        let records = self.records.lock().unwrap();
-        let look = |key| match records.get(key) {
-            Some((stored, generation)) => Lookup::Hit(stored.clone(), *generation),
-            None => Lookup::Absent,
-        };
-        Ok(keys.iter().map(look).collect())
+        let found = self.look(keys);
+        self.answers.pass().await;
+        Ok(found)
     }
 
     async fn put_many(
         &self,
         generation: Generation,
         writes: &[CacheWrite],
-    ) -> Result<Vec<Key>, CacheError> {
+    ) -> Result<Vec<(Key, Stamp)>, CacheError> {
         let mut waits = self.puts_wait.subscribe();
         waits.wait_for(|waits| !waits).await.expect("it is ours");
         refused_if(&self.fail_puts, "put")?;
@@ -89,7 +99,9 @@ impl CacheStore for FlakyCache {
             let key = write.stored.key();
             match kept_by(records.get(key), generation, write.stored.stamp()) {
                 None => drop(records.insert(key.clone(), (write.stored.clone(), generation))),
-                Some(newer) => kept.extend((!newer.is_archived()).then(|| key.clone())),
+                Some(newer) => {
+                    kept.extend((!newer.is_archived()).then(|| (key.clone(), write.stored.stamp())))
+                }
             }
         }
         Ok(kept)
@@ -99,7 +111,7 @@ impl CacheStore for FlakyCache {
         &self,
         generation: Generation,
         ends: &[(Key, Stamp)],
-    ) -> Result<Vec<Key>, CacheError> {
+    ) -> Result<Vec<(Key, Stamp)>, CacheError> {
         refused_if(&self.fail_removes, "remove")?;
         self.check_writable("remove")?;
         let mut records = self.records.lock().unwrap();
@@ -107,7 +119,7 @@ impl CacheStore for FlakyCache {
         for (key, stamp) in ends {
             match kept_by(records.get(key), generation, *stamp) {
                 None => drop(records.remove(key)),
-                Some(newer) => kept.extend((!newer.is_archived()).then(|| key.clone())),
+                Some(newer) => kept.extend((!newer.is_archived()).then(|| (key.clone(), *stamp))),
             }
         }
         Ok(kept)
