@@ -132,23 +132,25 @@ async fn only_what_the_peer_has_newer_is_asked_for() {
 async fn what_comes_by_the_stream_meanwhile_is_not_fetched() {
     let clock = Arc::new(OddClock::default());
     let mut nodes = equal_pair(100, clock.clone()).await;
-    for n in 0..10 {
-        nodes[0].put(&format!("k.{:04}", n * 9), "newer").await;
+    let keys: Vec<Key> = (0..50).map(|n| format!("k.{:04}", n * 2).into()).collect();
+    for key in &keys {
+        nodes[0].put(key, "newer").await;
     }
     nodes[0].engine.force_flush().await.unwrap();
-    let keys: Vec<Key> = (0..10).map(|n| format!("k.{:04}", n * 9).into()).collect();
     let records = nodes[0].engine.records_of(&keys).await.unwrap();
     let records: Vec<Stored> = records.into_iter().flatten().collect();
     let [compared, fetched] = [false; 2].map(|is| Arc::new(AtomicBool::new(is)));
-    // As a stream does that is a moment late: one write between the looks, so that the set is seen to move, the others
-    // after the sets were compared, before anything is fetched.
+    // As a stream does that is a moment late: one write between two looks, so that the set is seen to move, the others
+    // after the sets were compared, before anything is fetched. A peer that is slow to answer is looked at again.
     let (is_compared, engine) = (compared.clone(), nodes[1].engine.clone());
+    let coming = Mutex::new(records);
     clock.fill_pauses_with(move || {
+        let mut coming = coming.lock();
         let late = match is_compared.load(Ordering::SeqCst) {
-            true => 1..10,
-            false => 0..1,
+            true => coming.len(),
+            false => coming.len().min(1),
         };
-        let (engine, records) = (engine.clone(), records[late].to_vec());
+        let (engine, records) = (engine.clone(), coming.drain(..late).collect());
         Some(Box::pin(async move {
             drop(engine.apply(records, Relay::No).await.unwrap());
         }))
