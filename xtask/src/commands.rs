@@ -53,7 +53,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "mutants",
-        about: "not part of `test`: plant known bugs one by one, and see after how many runs the simulator finds each",
+        about: "not part of `test`: plant known bugs, and see after how many runs the simulator finds each; or those with these words in their name",
         run: mutants::mutants,
     },
     Command {

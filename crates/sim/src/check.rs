@@ -12,6 +12,8 @@ use crate::run::Stage;
 
 /// How long the nodes have to become equal after everything was mended.
 const HEALING: Duration = Duration::from_secs(300);
+/// How far ahead of its clock a node may stamp: what it believes of others, and some writes in a millisecond.
+const DRIFT_MS: i64 = 5_100;
 /// How often the nodes are looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -39,6 +41,7 @@ impl Stage {
         let oracle = &self.workload.oracle;
         let keys = oracle.keys();
         for (node, machine) in self.mesh() {
+            self.look_at_clock(node, machine);
             let Some(life) = machine.life() else { continue };
             let floors: Vec<_> = keys
                 .iter()
@@ -62,6 +65,18 @@ impl Stage {
                     oracle.on_seen(node, key, stamp);
                 }
             }
+        }
+    }
+
+    /// No node stamps further ahead of its clock than it believes others.
+    fn look_at_clock(&self, node: usize, machine: &Machine) {
+        let furthest = machine.skew.furthest() + DRIFT_MS;
+        let oracle = &self.workload.oracle;
+        let latest = oracle.latest(node);
+        if let Some(latest) = latest.filter(|latest| latest.time.ms() > furthest) {
+            oracle.violation(format!(
+                "I12: node {node} stamped {latest}, and its clock never passed {furthest}"
+            ));
         }
     }
 
@@ -134,6 +149,21 @@ impl Stage {
         }
         oracle.check_end(&rows[0]);
         self.read_all(&rows[0]).await;
+        // And with nothing in memory.
+        for node in 0..rows.len() {
+            self.machines[node].clone().stop().await;
+            self.boot(node).await;
+        }
+        self.read_all(&rows[0]).await;
+    }
+
+    /// Starts a node, and waits until it has started.
+    async fn boot(&self, node: usize) {
+        self.start(node);
+        let begun = self.world.now();
+        while self.machines[node].life().is_none() && self.world.now() - begun < HEALING {
+            self.world.sleep(LOOK).await;
+        }
     }
 
     /// Readers of each node see what its disk holds.
@@ -166,11 +196,7 @@ impl Stage {
                 continue;
             }
             self.crash(node, true);
-            self.start(node);
-            let begun = self.world.now();
-            while self.machines[node].life().is_none() && self.world.now() - begun < HEALING {
-                self.world.sleep(LOOK).await;
-            }
+            self.boot(node).await;
             let life = self.machines[node].life();
             for key in keys {
                 let is_read = match &life {

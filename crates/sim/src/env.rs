@@ -17,17 +17,32 @@ pub const EPOCH_MS: i64 = 1_800_000_000_000;
 
 /// How far a machine's wall clock is off, in milliseconds; shared by all lives of its node.
 #[derive(Clone, Debug, Default)]
-pub struct Skew(Arc<AtomicI64>);
+pub struct Skew {
+    off_ms: Arc<AtomicI64>,
+    furthest_ms: Arc<AtomicI64>,
+}
 
 impl Skew {
     /// Sets the clock.
     pub fn set(&self, ms: i64) {
-        self.0.store(ms, Ordering::SeqCst);
+        self.off_ms.store(ms, Ordering::SeqCst);
     }
 
-    /// How far it is off.
-    pub fn get(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
+    /// What the clock shows in this world, in epoch milliseconds.
+    pub fn now_ms(&self, world: &World) -> i64 {
+        let since = i64::try_from(world.now().as_millis()).unwrap_or(i64::MAX);
+        let off = self.off_ms.load(Ordering::SeqCst);
+        EPOCH_MS.saturating_add(since).saturating_add(off)
+    }
+
+    /// The latest time that anybody has read on this clock, in epoch milliseconds; 0: nobody has looked.
+    pub fn furthest(&self) -> i64 {
+        self.furthest_ms.load(Ordering::SeqCst)
+    }
+
+    /// The machine's disks know of a clock that has shown this.
+    pub fn has_shown(&self, ms: i64) {
+        self.furthest_ms.fetch_max(ms, Ordering::SeqCst);
     }
 }
 
@@ -53,10 +68,9 @@ impl SimEnv {
 
 impl Env for SimEnv {
     fn now_ms(&self) -> i64 {
-        let since = i64::try_from(self.world.now().as_millis()).unwrap_or(i64::MAX);
-        EPOCH_MS
-            .saturating_add(since)
-            .saturating_add(self.skew.get())
+        let shown = self.skew.now_ms(&self.world);
+        self.skew.has_shown(shown);
+        shown
     }
 
     fn monotonic(&self) -> Duration {

@@ -104,6 +104,15 @@ fn url(id: &str) -> String {
     format!("redis://{id}")
 }
 
+fn redis_is_well(redis: &SimRedis) -> bool {
+    let mut is_well = false;
+    redis.faults(|faults| {
+        let breaks = faults.is_down || faults.is_full || faults.fails_once_in > 0;
+        is_well = !breaks && faults.takes_ms <= 1;
+    });
+    is_well
+}
+
 impl Machine {
     /// A machine that is off.
     pub fn new(
@@ -138,6 +147,21 @@ impl Machine {
     /// Whether a process runs, started or starting.
     pub fn is_on(&self) -> bool {
         self.group.lock().is_some()
+    }
+
+    /// Whether nothing goes wrong with where it stores things.
+    pub fn is_well(&self) -> bool {
+        self.sql_is_well() && self.cache.as_ref().is_none_or(redis_is_well)
+    }
+
+    /// Whether nothing goes wrong with its rows.
+    pub fn sql_is_well(&self) -> bool {
+        self.sql.as_ref().is_none_or(SqlDisk::is_well)
+    }
+
+    /// Whether its clock was set back, and nothing on its disks knows the last stamps of what the Redis alone keeps.
+    pub fn has_lost_its_clock(&self) -> bool {
+        self.wal.is_none() && self.skew.now_ms(&self.world) < self.skew.furthest()
     }
 
     /// Starts the process; once it has started, `and_then` runs in it.

@@ -27,19 +27,28 @@ pub enum Try {
     Delete,
 }
 
+/// An attempt to write.
+struct Attempt {
+    what: Try,
+    /// What its node knew of the key before.
+    over: Option<Stamp>,
+    /// Given when it was acknowledged.
+    acked: Option<Stamp>,
+}
+
 /// What must hold of a key on one node, or anywhere: it is never below this.
 type Floors = BTreeMap<Key, Stamp>;
 
 #[derive(Default)]
 struct Book {
-    tried: BTreeMap<Key, Vec<(Try, Option<Stamp>)>>,
-    /// Who gave stamps under an origin.
-    origins: BTreeMap<Origin, usize>,
+    tried: BTreeMap<Key, Vec<Attempt>>,
+    /// Who gave stamps under an origin; `None`: one that lost or copied its disks since, and does not know which.
+    origins: BTreeMap<Origin, Option<usize>>,
     /// What each node has acknowledged for good.
     promised: BTreeMap<usize, Floors>,
-    /// What each node was seen to hold in its present life.
+    /// What each node was seen to hold since it last lost something.
     seen: BTreeMap<usize, Floors>,
-    /// What readers of each node have got in its present life.
+    /// What readers of each node have got since then.
     read: BTreeMap<usize, Floors>,
     /// What the mesh must have in the end.
     global: Floors,
@@ -84,7 +93,7 @@ impl Oracle {
     pub fn acknowledged(&self) -> usize {
         let book = self.0.lock();
         let tries = book.tried.values().flatten();
-        tries.filter(|(_, stamp)| stamp.is_some()).count()
+        tries.filter(|tried| tried.acked.is_some()).count()
     }
 
     /// Every key that was ever written.
@@ -92,11 +101,16 @@ impl Oracle {
         self.0.lock().tried.keys().cloned().collect()
     }
 
-    /// A write begins; gives its number among those of its key.
-    pub fn begin(&self, key: &Key, what: Try) -> usize {
+    /// A write begins on this node; gives its number among those of its key.
+    pub fn begin(&self, node: usize, key: &Key, what: Try) -> usize {
+        let over = self.floor(node, key);
         let mut book = self.0.lock();
         let tries = book.tried.entry(key.clone()).or_default();
-        tries.push((what, None));
+        tries.push(Attempt {
+            what,
+            over,
+            acked: None,
+        });
         tries.len() - 1
     }
 
@@ -104,16 +118,31 @@ impl Oracle {
     pub fn acknowledge(&self, node: usize, key: &Key, number: usize, stamp: Stamp) {
         let mut book = self.0.lock();
         let book_now = &mut *book;
-        book_now.origins.insert(stamp.origin, node);
+        let owner = book_now.origins.entry(stamp.origin).or_insert(Some(node));
+        let is_foreign = *owner != Some(node);
         let tries = book_now.tried.entry(key.clone()).or_default();
-        if tries.iter().any(|(_, acked)| *acked == Some(stamp)) {
-            let what = format!("I3: node {node} gave {stamp} to {key}, which has had it");
-            book_now.violations.push(what);
-        }
+        let is_spent = tries.iter().any(|tried| tried.acked == Some(stamp));
+        let mut over = None;
         if let Some(one) = tries.get_mut(number) {
-            one.1 = Some(stamp);
+            one.acked = Some(stamp);
+            over = one.over.filter(|over| *over >= stamp);
         }
         drop(book);
+        if is_spent {
+            self.violation(format!(
+                "I3: node {node} gave {stamp} to {key}, which has had it"
+            ));
+        }
+        if is_foreign {
+            self.violation(format!(
+                "I3: node {node} gave {stamp} to {key} under an origin that is not its own"
+            ));
+        }
+        if let Some(over) = over {
+            self.violation(format!(
+                "I3: node {node} gave {stamp} to {key}, which it knew at {over}"
+            ));
+        }
         self.promise(node, key, stamp);
     }
 
@@ -122,6 +151,12 @@ impl Oracle {
         let mut book = self.0.lock();
         raise(&mut book.global, key, stamp);
         raise(book.promised.entry(node).or_default(), key, stamp);
+    }
+
+    /// The latest stamp that this node has promised.
+    pub fn latest(&self, node: usize) -> Option<Stamp> {
+        let book = self.0.lock();
+        book.promised.get(&node)?.values().max().copied()
     }
 
     /// What a reader of this node may not get less than: what was acknowledged there, and what readers have got.
@@ -142,13 +177,6 @@ impl Oracle {
     pub fn on_seen(&self, node: usize, key: &Key, stamp: Stamp) {
         let mut book = self.0.lock();
         raise(book.seen.entry(node).or_default(), key, stamp);
-    }
-
-    /// This node's process ended; it keeps its promises.
-    pub fn on_crash(&self, node: usize) {
-        let mut book = self.0.lock();
-        book.seen.remove(&node);
-        book.read.remove(&node);
     }
 
     /// This node lost what it had promised, but for `kept`; `anywhere` is what all the nodes have
@@ -173,12 +201,26 @@ impl Oracle {
         // What is nowhere any more may have left its stamp to another write.
         for (key, tries) in &mut book.tried {
             let left = anywhere.get(key).copied();
-            for (_, stamp) in tries.iter_mut() {
-                *stamp = stamp.filter(|stamp| {
-                    book.origins.get(&stamp.origin) != Some(&node) || Some(*stamp) == left
+            for tried in tries.iter_mut() {
+                tried.acked = tried.acked.filter(|stamp| {
+                    book.origins.get(&stamp.origin) != Some(&Some(node)) || Some(*stamp) == left
                 });
             }
         }
+    }
+
+    /// What readers of this node got says nothing of what readers get from here on.
+    pub fn forget_reads(&self, node: usize) {
+        self.0.lock().read.remove(&node);
+    }
+
+    /// This node's disks were replaced: what it has stamped under is nobody's to stamp under.
+    pub fn on_replaced(&self, node: usize) {
+        let mut book = self.0.lock();
+        let owners = book.origins.values_mut();
+        owners
+            .filter(|owner| **owner == Some(node))
+            .for_each(|owner| *owner = None);
     }
 
     /// Whether readers see nothing where a node holds this.
@@ -186,8 +228,8 @@ impl Oracle {
         let book = self.0.lock();
         let mut tries = book.tried.get(key).into_iter().flatten();
         let Some(held) = leaf.hash else { return true };
-        tries.any(|(what, _)| {
-            let Try::Put { hash, expires_at } = what else {
+        tries.any(|tried| {
+            let Try::Put { hash, expires_at } = &tried.what else {
                 return false;
             };
             *hash == held && expires_at.is_some_and(|at| at <= now_ms)
@@ -220,7 +262,7 @@ impl Oracle {
             .tried
             .get(key)
             .ok_or_else(|| format!("{key}, which nobody wrote"))?;
-        let known = tries.iter().find(|(_, acked)| *acked == Some(stamp));
+        let known = tries.iter().find(|tried| tried.acked == Some(stamp));
         let fits = |what: &Try| match (what, stored.item()) {
             (Try::Put { hash, .. }, Some(item)) => {
                 *hash == item.content_hash && ContentHash::of(&item.content) == *hash
@@ -230,23 +272,24 @@ impl Oracle {
         };
         let is_expiry = || {
             stored.item().is_none()
-                && tries.iter().any(|(what, acked)| {
-                    matches!(
-                        what,
+                && tries.iter().any(|tried| {
+                    let ends = matches!(
+                        tried.what,
                         Try::Put {
                             expires_at: Some(_),
                             ..
                         }
-                    ) && acked.is_none_or(|acked| acked.of_expiry() == stamp)
+                    );
+                    ends && tried.acked.is_none_or(|acked| acked.of_expiry() == stamp)
                 })
         };
         let is_fine = match known {
-            Some((what, _)) => fits(what),
+            Some(tried) => fits(&tried.what),
             // Not acknowledged: it may have happened all the same.
             None => {
                 tries
                     .iter()
-                    .any(|(what, acked)| acked.is_none() && fits(what))
+                    .any(|tried| tried.acked.is_none() && fits(&tried.what))
                     || is_expiry()
             }
         };

@@ -1,6 +1,7 @@
 //! One run: the script is played, everything is mended, and the oracle is asked.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -18,8 +19,8 @@ use crate::sql::{SqlDisk, SqlFaults};
 use crate::wal::WalDisk;
 use crate::workload::Workload;
 
-/// Longer than any item lives that ends by itself.
-const LAST_EXPIRY: Duration = Duration::from_secs(25);
+/// Longer than any item lives that ends by itself, and than any clock was ahead: what waits for its time has come by then.
+const LAST_WAIT: Duration = Duration::from_secs(75);
 
 /// What came of a run.
 #[derive(Clone, Debug, Default)]
@@ -142,7 +143,9 @@ impl Stage {
             private: Private::new(&oracle),
             oracle,
             keys: script.keys,
+            content_max: script.content_max,
             pause_ms: script.pause_ms,
+            is_quiet: Arc::default(),
             is_over: Arc::default(),
             count: Arc::default(),
         };
@@ -165,10 +168,11 @@ impl Stage {
 
     async fn play(mut self) {
         self.note(format!(
-            "{:?} {:?}, {} keys, streams of {}, L1 {}, flush {} ms, {} writers every {} ms",
+            "{:?} {:?}, {} keys, contents of {}, streams of {}, L1 {}, flush {} ms, {} writers every {} ms",
             self.script.topology,
             self.script.kinds,
             self.script.keys,
+            self.script.content_max,
             self.script.stream_max,
             self.script.l1_bytes,
             self.script.flush_ms,
@@ -185,14 +189,12 @@ impl Stage {
             self.happen(event).await;
         }
         self.watch_until(self.script.end).await;
-        self.workload
-            .is_over
-            .store(true, std::sync::atomic::Ordering::SeqCst);
+        self.workload.is_over.store(true, Ordering::SeqCst);
         self.mend();
         self.note("everything is mended");
         if self.heal().await {
-            // Until everything that ends by itself has ended.
-            self.world.sleep(LAST_EXPIRY).await;
+            // Until everything that ends by itself has ended, and nothing is from the future any more.
+            self.world.sleep(LAST_WAIT).await;
             if self.heal().await {
                 self.compare().await;
                 self.read_own().await;
@@ -208,7 +210,21 @@ impl Stage {
             return;
         }
         let (workload, writers) = (self.workload.clone(), self.script.writers);
+        if machine.has_lost_its_clock() {
+            workload.private.give_up(node);
+        }
+        let begins = {
+            let (oracle, machine) = (workload.oracle.clone(), machine.clone());
+            move || {
+                // Its log may hold what another node has overwritten, and without its rows it cannot know.
+                if !machine.sql_is_well() {
+                    oracle.forget_reads(node);
+                }
+            }
+        };
+        begins();
         machine.start(move |life: Arc<Life>| async move {
+            begins();
             for _ in 0..writers {
                 let call = workload.clone().call(node, life.clone());
                 life.env.spawn("caller", Box::pin(call));
@@ -220,7 +236,6 @@ impl Stage {
         let machine = self.machines[node].clone();
         let mut rng = self.rng.fork();
         machine.crash(with_power.then_some(&mut rng));
-        self.workload.oracle.on_crash(node);
         if machine.wal.is_none() {
             self.on_loss(node);
         }
@@ -235,6 +250,7 @@ impl Stage {
 
     fn on_replaced(&self, node: usize) {
         self.on_loss(node);
+        self.workload.oracle.on_replaced(node);
         if self.machines[node].sql.is_some() {
             self.workload.private.give_up(node);
         }
@@ -259,9 +275,8 @@ impl Stage {
             Event::Stop(node) => {
                 let machine = self.machines[node].clone();
                 machine.stop().await;
-                self.workload.oracle.on_crash(node);
-                if machine.wal.is_none() {
-                    // An archive that was down for the whole of the shutdown is an excuse.
+                // Without a log only what could not be stored anywhere is excused.
+                if machine.wal.is_none() && !machine.is_well() {
                     self.on_loss(node);
                 }
             }
@@ -275,6 +290,8 @@ impl Stage {
                 self.crash(node, true);
                 if let Some(backup) = &self.backups[of] {
                     self.machines[node].restore(backup);
+                    let shown = self.machines[of].skew.furthest();
+                    self.machines[node].skew.has_shown(shown);
                     self.on_replaced(node);
                 }
             }
@@ -313,6 +330,7 @@ impl Stage {
                 }
             }
             Event::Suspend(duration) => self.world.skip(duration),
+            Event::Quiet => self.workload.is_quiet.store(true, Ordering::SeqCst),
             Event::Clock(node, ms) => self.machines[node].skew.set(ms),
         }
     }

@@ -87,6 +87,8 @@ pub enum Event {
     Suspend(Duration),
     /// The wall clock is set to be off by so many milliseconds.
     Clock(usize, i64),
+    /// Nobody writes any more: what is wrong now is not covered by newer writes.
+    Quiet,
 }
 
 /// What may happen to a Redis.
@@ -130,11 +132,13 @@ pub struct Script {
     pub topology: Topology,
     /// Keys that are written.
     pub keys: usize,
+    /// Bytes of a content, about, at the most.
+    pub content_max: usize,
     /// Entries that each stream keeps.
     pub stream_max: usize,
     /// Milliseconds until a batch is flushed.
     pub flush_ms: u64,
-    /// Bytes of each L1: the smallest one holds a part of the keys only.
+    /// Bytes of each L1: the smallest one holds a part of the keys only, and few of them where contents are large.
     pub l1_bytes: usize,
     /// Writers of each node.
     pub writers: usize,
@@ -162,10 +166,15 @@ impl Script {
             _ => Topology::Mesh,
         };
         let end = Duration::from_secs(rng.u64(5..40));
+        let end_ms = end.as_millis() as u64;
         let mut events: Vec<(Duration, Event)> = Vec::new();
         for _ in 0..rng.usize(1..25) {
-            let at = Duration::from_millis(rng.u64(..end.as_millis() as u64));
+            let at = Duration::from_millis(rng.u64(..end_ms));
             push_event(&mut rng, machines, at, &mut events);
+        }
+        if rng.bool() {
+            let at = Duration::from_millis(rng.u64(end_ms / 3..end_ms));
+            events.push((at, Event::Quiet));
         }
         events.sort_by_key(|(at, _)| *at);
         let suspended = put_off(&mut events);
@@ -173,6 +182,7 @@ impl Script {
             kinds,
             topology,
             keys: *[3, 20, 200].get(rng.usize(..3)).unwrap_or(&20),
+            content_max: *[64, 64, 2_000].get(rng.usize(..3)).unwrap_or(&64),
             stream_max: *[10, 100, 10_000].get(rng.usize(..3)).unwrap_or(&100),
             flush_ms: *[5, 50, 200].get(rng.usize(..3)).unwrap_or(&50),
             l1_bytes: *[64 << 10, 1 << 20]
@@ -212,7 +222,7 @@ fn push_event(
         events.push((at, begin));
         events.push((later, end));
     };
-    match rng.u8(..19) {
+    match rng.u8(..23) {
         0 | 1 => both(Event::Crash(node, rng.bool()), Event::Start(node)),
         2 => both(Event::Stop(node), Event::Start(node)),
         3 => both(Event::Wipe(node), Event::Start(node)),
@@ -246,7 +256,8 @@ fn push_event(
             events.push((later, Event::Start(node)));
         }
         13..=16 => push_cache_event(rng, node, (at, later), events),
-        17 => {
+        17..=20 => push_restart(rng, node, (at, later), events),
+        21 => {
             // Whoever is off meanwhile was away for that long.
             let hours = rng.u64(1..24 * 21);
             both(Event::Crash(node, rng.bool()), Event::Start(node));
@@ -254,6 +265,42 @@ fn push_event(
             events.push((between, Event::Suspend(Duration::from_secs(hours * 3_600))));
         }
         _ => events.push((at, Event::Clock(node, rng.i64(-60_000..60_000)))),
+    }
+}
+
+/// Draws a restart with which something else comes.
+fn push_restart(
+    rng: &mut fastrand::Rng,
+    node: usize,
+    (at, later): (Duration, Duration),
+    events: &mut Vec<(Duration, Event)>,
+) {
+    let between = at + (later - at) / 2;
+    let (crash, start) = (Event::Crash(node, rng.bool()), Event::Start(node));
+    let down = |is_down| Event::Cache(node, CacheEvent::Down(is_down));
+    match rng.u8(..4) {
+        // The clock is set back meanwhile.
+        0 => {
+            let clock = Event::Clock(node, rng.i64(-60_000..0));
+            let end = if rng.bool() { crash } else { Event::Stop(node) };
+            events.extend([(at, end), (between, clock), (later, start)]);
+        }
+        // Its SQL is away when it starts.
+        1 => {
+            let again = later + Duration::from_millis(rng.u64(1..5_000));
+            events.extend([(at, crash), (at, Event::SqlDown(node, true))]);
+            events.extend([(later, start), (again, Event::SqlDown(node, false))]);
+        }
+        // Its Redis has missed the last writes.
+        2 => {
+            events.extend([(at, down(true)), (between, crash)]);
+            events.extend([(later, down(false)), (later, start)]);
+        }
+        // Its disks are replaced; its Redis is not.
+        _ => {
+            let clock = Event::Clock(node, rng.i64(-60_000..0));
+            events.extend([(at, Event::Wipe(node)), (between, clock), (later, start)]);
+        }
     }
 }
 

@@ -82,6 +82,13 @@ impl SqlDisk {
         change(&mut self.faults.lock());
     }
 
+    /// Whether nothing goes wrong just now.
+    pub fn is_well(&self) -> bool {
+        let faults = self.faults.lock();
+        let breaks = faults.is_down || faults.fails_once_in > 0 || faults.loses_reply_once_in > 0;
+        !breaks && faults.takes_ms <= 1
+    }
+
     /// Nothing is left on it.
     pub fn wipe(&self) {
         self.put_back(MemoryArchive::new());

@@ -33,6 +33,17 @@ struct Platter {
     rng: fastrand::Rng,
 }
 
+impl Platter {
+    /// As often as not, what is freed leaves the disk.
+    fn forget(&mut self) {
+        if self.rng.bool() {
+            let floor = self.floor.min(self.synced);
+            self.floor_on_disk = floor;
+            self.records = self.records.split_off(&floor);
+        }
+    }
+}
+
 impl WalDisk {
     /// An empty disk.
     pub fn new(rng: fastrand::Rng) -> Self {
@@ -130,11 +141,7 @@ impl WalDisk {
         let mut disk = self.0.lock();
         disk.synced = end;
         disk.clock_synced = disk.clock;
-        if disk.rng.bool() {
-            let floor = disk.floor.min(end);
-            disk.floor_on_disk = floor;
-            disk.records = disk.records.split_off(&floor);
-        }
+        disk.forget();
     }
 
     /// How long a caller waits for his place: as often as not another one overtakes him.
@@ -263,6 +270,7 @@ impl Wal for SimWal {
         self.inner.check()?;
         let end = self.inner.disk.0.lock().next;
         self.inner.sync(end)?;
+        self.inner.disk.0.lock().forget();
         self.inner.is_closed.store(true, Ordering::SeqCst);
         Ok(())
     }

@@ -25,8 +25,12 @@ pub struct Workload {
     pub private: Private,
     /// Keys that are written.
     pub keys: usize,
+    /// Bytes of a content, about, at the most.
+    pub content_max: usize,
     /// Milliseconds between two writes of one writer, at the most.
     pub pause_ms: u64,
+    /// Set when nobody writes any more.
+    pub is_quiet: Arc<AtomicBool>,
     /// Set when it is time to stop.
     pub is_over: Arc<AtomicBool>,
     /// Makes every content another one.
@@ -60,6 +64,7 @@ impl Workload {
             }
             let key = self.key(number);
             match rng.u8(..10) {
+                _ if self.is_quiet.load(Ordering::SeqCst) => {}
                 0..=5 => self.put(node, &life, &key, &mut rng).await,
                 6..=7 => self.delete(node, &life, &key).await,
                 _ => {}
@@ -71,7 +76,7 @@ impl Workload {
     async fn put(&self, node: usize, life: &Life, key: &Key, rng: &mut fastrand::Rng) {
         let number = self.count.fetch_add(1, Ordering::SeqCst);
         let mut content = format!("{node}/{number}").into_bytes();
-        content.resize(content.len() + rng.usize(..64), b'.');
+        content.resize(content.len() + rng.usize(..self.content_max), b'.');
         let expires_at = (rng.u8(..20) == 0).then(|| life.env.now_ms() + rng.i64(1..20_000));
         let hash = ContentHash::of(&content);
         let options = SubmitOptions {
@@ -82,7 +87,7 @@ impl Workload {
             .with_expires_at(expires_at)
             .with_options(options);
         let what = Try::Put { hash, expires_at };
-        let number = self.oracle.begin(key, what);
+        let number = self.oracle.begin(node, key, what);
         match life.engine.submit(item).await {
             Ok(stamp) => {
                 self.oracle.acknowledge(node, key, number, stamp);
@@ -93,7 +98,7 @@ impl Workload {
     }
 
     async fn delete(&self, node: usize, life: &Life, key: &Key) {
-        let number = self.oracle.begin(key, Try::Delete);
+        let number = self.oracle.begin(node, key, Try::Delete);
         let deleted = life.engine.delete_stamped(key).await;
         self.log
             .note(format_args!("n{node} delete {key}: {deleted:?}"));
@@ -130,6 +135,7 @@ impl Workload {
     async fn call_own(&self, node: usize, life: &Life, number: usize, rng: &mut fastrand::Rng) {
         let key: Key = format!("{}{number}", private::prefix(node)).into();
         match rng.u8(..10) {
+            _ if self.is_quiet.load(Ordering::SeqCst) => {}
             0..=5 => self.put_own(node, life, &key, rng).await,
             // With SQL a delete is archived, and the other nodes send it back, whatever was put meanwhile.
             6 => {
@@ -149,7 +155,7 @@ impl Workload {
     async fn put_own(&self, node: usize, life: &Life, key: &Key, rng: &mut fastrand::Rng) {
         let number = self.count.fetch_add(1, Ordering::SeqCst);
         let mut content = format!("{node}/{number}").into_bytes();
-        content.resize(content.len() + rng.usize(..64), b'.');
+        content.resize(content.len() + rng.usize(..self.content_max), b'.');
         let secs = rng.bool().then(|| rng.u64(1..20));
         let hash = ContentHash::of(&content);
         let options = match secs {
