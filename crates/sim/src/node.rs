@@ -1,6 +1,7 @@
 //! A node: a machine that lasts, and the lives that run on it one after the other.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -70,6 +71,8 @@ pub struct Machine {
     mesh: MemoryMesh,
     life: Mutex<Option<Arc<Life>>>,
     group: Mutex<Option<Group>>,
+    /// What its clock showed at its last start.
+    begun_ms: AtomicI64,
 }
 
 /// One run of the process.
@@ -136,6 +139,7 @@ impl Machine {
             mesh: mesh.clone(),
             life: Mutex::default(),
             group: Mutex::default(),
+            begun_ms: AtomicI64::new(0),
         }
     }
 
@@ -164,6 +168,12 @@ impl Machine {
         self.wal.is_none() && self.skew.now_ms(&self.world) < self.skew.furthest()
     }
 
+    /// Whether its clock was set back behind its last start, and what its Redis alone keeps from before is from a future that
+    /// nothing on its disks knows.
+    pub fn is_behind_its_start(&self) -> bool {
+        self.wal.is_none() && self.skew.now_ms(&self.world) < self.begun_ms.load(Ordering::SeqCst)
+    }
+
     /// Starts the process; once it has started, `and_then` runs in it.
     pub fn start<F>(self: &Arc<Self>, and_then: impl FnOnce(Arc<Life>) -> F + Send + 'static)
     where
@@ -171,6 +181,8 @@ impl Machine {
     {
         let group = self.world.group();
         *self.group.lock() = Some(group);
+        let now_ms = self.skew.now_ms(&self.world);
+        self.begun_ms.store(now_ms, Ordering::SeqCst);
         let (machine, env) = (
             self.clone(),
             SimEnv::new(&self.world, group, self.skew.clone()),

@@ -331,7 +331,13 @@ impl Stage {
             }
             Event::Suspend(duration) => self.world.skip(duration),
             Event::Quiet => self.workload.is_quiet.store(true, Ordering::SeqCst),
-            Event::Clock(node, ms) => self.machines[node].skew.set(ms),
+            Event::Clock(node, ms) => {
+                let machine = &self.machines[node];
+                machine.skew.set(ms);
+                if machine.is_behind_its_start() {
+                    self.workload.private.give_up(node);
+                }
+            }
         }
     }
 

@@ -105,10 +105,12 @@ impl WalDisk {
             .collect()
     }
 
-    /// Opens it. Some of what was freed is there again.
+    /// Opens it: what is read from here on is on the disk. Some of what was freed is there again.
     pub fn open(&self, env: SharedEnv) -> Arc<SimWal> {
         let mut disk = self.0.lock();
         disk.floor = disk.floor_on_disk;
+        disk.synced = disk.next;
+        disk.clock_synced = disk.clock;
         drop(disk);
         let inner = Inner {
             disk: self.clone(),
