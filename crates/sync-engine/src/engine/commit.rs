@@ -8,12 +8,13 @@ use parking_lot::Mutex;
 use super::core::Core;
 use super::sketch::RowChange;
 use super::tree::tree_fault;
-use crate::batch::plan::ArchiveWrite;
+use crate::batch::plan::{ArchiveWrite, Over};
 use crate::batch::portions::Portions;
 use crate::item::decide::{Decision, decide, is_collision};
 use crate::item::hash::LeafDigest;
+use crate::item::stamp::HlcTime;
 use crate::item::{Leaf, Stored};
-use crate::l3::{ArchiveError, ArchiveStore, CommitPlan, CommitView, Planner};
+use crate::l3::{ArchiveError, ArchiveStore, CommitPlan, CommitView, Planner, RowAction};
 use crate::merkle::delta::{LeafChange, TreeDelta, TreeError};
 use crate::merkle::tree::Tree;
 
@@ -36,7 +37,7 @@ impl Drop for UnderWay<'_> {
 /// What became of a write given to [`Core::commit_each`].
 #[derive(Debug)]
 pub(super) enum Fate {
-    /// It was committed, and this was decided: `Take` and `Same` mean that the archive has it.
+    /// It was committed, and this was decided: `Take` and `Same` mean that the archive has it, or is rid of what was to go.
     Decided(Decision),
     /// The archive does not take it as it is.
     Refused(Arc<ArchiveError>),
@@ -68,6 +69,8 @@ pub(super) struct Committed {
 struct Planned {
     decisions: Vec<Decision>,
     delta: Option<TreeDelta>,
+    /// The greatest stamp time of what goes.
+    collected: HlcTime,
     /// For the sketch, if there is one.
     changes: Vec<RowChange>,
 }
@@ -122,8 +125,9 @@ impl Core {
         writes: &[ArchiveWrite],
     ) -> Result<Vec<Decision>, ArchiveError> {
         let _order = self.commit_order.lock().await;
-        // Only over a live row: that one is in the filter already.
-        for write in writes.iter().filter(|write| !write.only_over_live) {
+        // Others are written only over a row, and that one is in the filter already.
+        let may_be_new = |over| matches!(over, Over::Anything | Over::Uncollected);
+        for write in writes.iter().filter(|write| may_be_new(write.over)) {
             // Before the rows can be seen, so that the filter never denies one.
             self.filter.insert(write.stored.key());
         }
@@ -163,6 +167,7 @@ impl Core {
             self.sketch
                 .follow(&planned.changes, &self.tree.read().root());
         }
+        self.note_collected(planned.collected);
         let mut persisted = self.clock_persisted.lock();
         *persisted = (*persisted).max(self.clock.last());
         Ok(planned.decisions)
@@ -180,7 +185,7 @@ impl Core {
             let decisions: Vec<Decision> = news
                 .iter()
                 .zip(&view.olds)
-                .map(|(new, old)| new.decide(old))
+                .map(|(new, old)| new.decide(old.as_ref(), core.collected()))
                 .collect();
             let (plan, delta) =
                 plan_commit(&tree, &news, &view.olds, &decisions).map_err(tree_fault)?;
@@ -191,6 +196,7 @@ impl Core {
             *planned.lock() = Planned {
                 decisions,
                 delta,
+                collected: plan.collected,
                 changes,
             };
             Ok(CommitPlan {
@@ -198,6 +204,15 @@ impl Core {
                 ..plan
             })
         })
+    }
+
+    /// The greatest stamp time of a tombstone that was removed from the archive.
+    pub(super) fn collected(&self) -> HlcTime {
+        HlcTime(self.collected.load(Ordering::Acquire))
+    }
+
+    pub(super) fn note_collected(&self, time: HlcTime) {
+        self.collected.fetch_max(time.0, Ordering::AcqRel);
     }
 
     /// The commit is done: the tree in memory follows.
@@ -214,7 +229,7 @@ struct New {
     key: crate::item::key::Key,
     leaf: Leaf,
     digest: LeafDigest,
-    only_over_live: bool,
+    over: Over,
 }
 
 impl New {
@@ -225,20 +240,46 @@ impl New {
             digest: leaf.digest(key.as_bytes()),
             key,
             leaf,
-            only_over_live: write.only_over_live,
+            over: write.over,
         }
     }
 
-    fn decide(&self, old: &Option<Leaf>) -> Decision {
-        let over_live = old.as_ref().is_some_and(|old| old.hash.is_some());
-        if self.only_over_live && !over_live {
+    fn decide(&self, old: Option<&Leaf>, collected: HlcTime) -> Decision {
+        let is_in_vain = match self.over {
+            Over::Anything => false,
+            Over::Uncollected => old.is_none() && was_collected(&self.leaf, collected),
+            Over::Live => old.is_none_or(|old| old.hash.is_none()),
+            Over::Itself if old == Some(&self.leaf) => return Decision::Take,
+            Over::Itself => true,
+        };
+        if is_in_vain {
             return Decision::Keep;
         }
-        if let Some(old) = old.as_ref().filter(|old| is_collision(old, &self.leaf)) {
+        if let Some(old) = old.filter(|old| is_collision(old, &self.leaf)) {
             tracing::error!(key = %self.key, stamp = %old.stamp, "two different writes carry one stamp");
         }
-        decide(old.as_ref(), &self.leaf)
+        decide(old, &self.leaf)
     }
+
+    /// What becomes of the row.
+    fn action(&self, decision: Decision) -> RowAction {
+        match decision {
+            Decision::Keep | Decision::Same => RowAction::Leave,
+            Decision::Take if self.over == Over::Itself => RowAction::Remove,
+            Decision::Take => RowAction::Put,
+        }
+    }
+
+    /// What the row is after that, if there is one.
+    fn after(&self) -> Option<(Leaf, LeafDigest)> {
+        (self.over != Over::Itself).then_some((self.leaf, self.digest))
+    }
+}
+
+/// Whether a write of this node that has no row had one. All that this node wrote up to what was collected has been in the
+/// archive; tombstones may go at any time, and come again.
+pub(super) fn was_collected(leaf: &Leaf, collected: HlcTime) -> bool {
+    leaf.hash.is_some() && leaf.stamp.time <= collected
 }
 
 fn row_changes(news: &[New], olds: &[Option<Leaf>], decisions: &[Decision]) -> Vec<RowChange> {
@@ -247,7 +288,7 @@ fn row_changes(news: &[New], olds: &[Option<Leaf>], decisions: &[Decision]) -> V
     let change = |((new, old), _): ((&New, &Option<Leaf>), _)| RowChange {
         key: new.key.clone(),
         old: old.map(|old| (old, old.digest(new.key.as_bytes()))),
-        new: (new.leaf, new.digest),
+        new: new.after(),
     };
     taken.map(change).collect()
 }
@@ -258,21 +299,22 @@ fn plan_commit(
     olds: &[Option<Leaf>],
     decisions: &[Decision],
 ) -> Result<(CommitPlan, Option<TreeDelta>), TreeError> {
-    let write: Vec<bool> = decisions.iter().map(|d| *d == Decision::Take).collect();
-    let changes: Vec<LeafChange<'_>> = news
-        .iter()
+    let decided = || news.iter().zip(decisions);
+    let rows: Vec<RowAction> = decided().map(|(new, d)| new.action(*d)).collect();
+    let gone = decided().filter(|(new, d)| new.action(**d) == RowAction::Remove);
+    let collected = gone.map(|(new, _)| new.leaf.stamp.time).max();
+    let changes: Vec<LeafChange<'_>> = decided()
         .zip(olds)
-        .zip(&write)
-        .filter(|(_, write)| **write)
-        .map(|((new, old), _)| LeafChange {
+        .filter(|((_, decision), _)| **decision == Decision::Take)
+        .map(|((new, _), old)| LeafChange {
             key: new.key.as_bytes(),
             old: old.as_ref().map(|old| old.digest(new.key.as_bytes())),
-            new: Some(new.digest),
+            new: new.after().map(|(_, digest)| digest),
         })
         .collect();
     if changes.is_empty() {
         let unchanged = CommitPlan {
-            write,
+            rows,
             tree_seq: tree.seq(),
             ..CommitPlan::default()
         };
@@ -280,9 +322,10 @@ fn plan_commit(
     }
     let delta = tree.plan(&changes)?;
     let plan = CommitPlan {
-        write,
+        rows,
         nodes: delta.writes(),
         tree_seq: delta.seq(),
+        collected: collected.unwrap_or_default(),
         ..CommitPlan::default()
     };
     Ok((plan, Some(delta)))

@@ -28,6 +28,8 @@ mod stored;
 
 mod remove;
 
+mod collect;
+
 mod read;
 
 mod lookup;
@@ -76,6 +78,7 @@ use tokio::sync::watch;
 pub use apply::{Applied, Relay};
 pub use builder::EngineBuilder;
 pub use close::ShutdownReport;
+pub use collect::Collected;
 pub use health::{HealthCheck, TierHealth};
 pub use read::ItemStatus;
 pub use refused::RefusedRow;

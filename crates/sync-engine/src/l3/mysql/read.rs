@@ -11,6 +11,7 @@ use super::schema::TREE_SEQ;
 use super::session::Session;
 use super::value;
 use crate::item::key::Key;
+use crate::item::stamp::{HlcTime, Stamp};
 use crate::item::{Leaf, Stored};
 use crate::l3::KeyRange;
 use crate::l3::columns::{self, Cells, ITEM, LEAF, NODE};
@@ -199,6 +200,29 @@ pub(super) async fn expired(
         .await?;
     rows.into_iter()
         .map(|cells| columns::leaf(&RowCells::new("items", cells)))
+        .collect()
+}
+
+/// Tombstones, see [`crate::l3::ArchiveStore::tombstones`].
+pub(super) async fn tombstones(
+    session: &mut Session,
+    until: HlcTime,
+    after: Option<&(Key, Stamp)>,
+    limit: usize,
+) -> Result<Vec<(Key, Stamp)>, Failure> {
+    // A comparison of pairs would not be looked up in the index.
+    let sql = format!(
+        "SELECT {LEAF} FROM items WHERE dead BETWEEN ? AND ? AND (dead > ? OR id > ?) \
+         ORDER BY dead, id LIMIT ?"
+    );
+    // No key is empty.
+    let (time, id) = after.map_or((0, ""), |(key, stamp)| (stamp.time.0, key.as_str()));
+    let (time, until) = (Value::from(time), Value::from(until.0));
+    let values = vec![time.clone(), until, time, id.into(), Value::from(limit)];
+    let rows = session.rows(&sql, values).await?;
+    let stamped = |(key, leaf): (Key, Leaf)| (key, leaf.stamp);
+    rows.into_iter()
+        .map(|cells| columns::leaf(&RowCells::new("items", cells)).map(stamped))
         .collect()
 }
 
