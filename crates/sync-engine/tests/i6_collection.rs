@@ -284,6 +284,22 @@ async fn i6_a_log_that_comes_back_brings_nothing_back_that_was_collected() {
     }
 }
 
+/// What was never stored has no row either.
+#[tokio::test(flavor = "multi_thread")]
+async fn i2_what_waits_to_be_stored_is_not_taken_for_what_was_collected() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = started(unhurried(config(dir.path()))).await;
+    let first = engine.submit(item("waits", "x")).await.unwrap();
+    let later = stamp(first.time.ms() + 1, 0, "peer");
+    let delete = tombstone("other", later);
+    engine.apply(vec![delete], Relay::No).await.unwrap();
+    assert_eq!(engine.collect_tombstones(ALL).await.unwrap().removed, 1);
+    flushed(&engine).await;
+    assert_eq!(text(&engine, "waits").await.as_deref(), Some("x"));
+    assert_eq!(rows(&engine).await.len(), 1);
+    engine.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_collected_where_the_archive_is_away_or_absent() {
     let dir = tempfile::tempdir().unwrap();

@@ -6,17 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::core::Core;
+use super::row_plan::{New, plan_commit, row_changes};
 use super::sketch::RowChange;
 use super::tree::tree_fault;
 use crate::batch::plan::{ArchiveWrite, Over};
 use crate::batch::portions::Portions;
-use crate::item::decide::{Decision, decide, is_collision};
-use crate::item::hash::LeafDigest;
+use crate::item::Stored;
+use crate::item::decide::Decision;
 use crate::item::stamp::HlcTime;
-use crate::item::{Leaf, Stored};
-use crate::l3::{ArchiveError, ArchiveStore, CommitPlan, CommitView, Planner, RowAction};
-use crate::merkle::delta::{LeafChange, TreeDelta, TreeError};
-use crate::merkle::tree::Tree;
+use crate::l3::{ArchiveError, ArchiveStore, CommitPlan, CommitView, Planner};
+use crate::merkle::delta::TreeDelta;
 
 /// A commit under way, counted at both ends.
 struct UnderWay<'a>(&'a AtomicU64);
@@ -222,111 +221,4 @@ impl Core {
             self.tree_outdated.store(true, Ordering::Release);
         }
     }
-}
-
-/// A write, with its leaf digested.
-struct New {
-    key: crate::item::key::Key,
-    leaf: Leaf,
-    digest: LeafDigest,
-    over: Over,
-}
-
-impl New {
-    fn of(write: &ArchiveWrite) -> Self {
-        let leaf = write.stored.leaf();
-        let key = write.stored.key().clone();
-        Self {
-            digest: leaf.digest(key.as_bytes()),
-            key,
-            leaf,
-            over: write.over,
-        }
-    }
-
-    fn decide(&self, old: Option<&Leaf>, collected: HlcTime) -> Decision {
-        let is_in_vain = match self.over {
-            Over::Anything => false,
-            Over::Uncollected => old.is_none() && was_collected(&self.leaf, collected),
-            Over::Live => old.is_none_or(|old| old.hash.is_none()),
-            Over::Itself if old == Some(&self.leaf) => return Decision::Take,
-            Over::Itself => true,
-        };
-        if is_in_vain {
-            return Decision::Keep;
-        }
-        if let Some(old) = old.filter(|old| is_collision(old, &self.leaf)) {
-            tracing::error!(key = %self.key, stamp = %old.stamp, "two different writes carry one stamp");
-        }
-        decide(old, &self.leaf)
-    }
-
-    /// What becomes of the row.
-    fn action(&self, decision: Decision) -> RowAction {
-        match decision {
-            Decision::Keep | Decision::Same => RowAction::Leave,
-            Decision::Take if self.over == Over::Itself => RowAction::Remove,
-            Decision::Take => RowAction::Put,
-        }
-    }
-
-    /// What the row is after that, if there is one.
-    fn after(&self) -> Option<(Leaf, LeafDigest)> {
-        (self.over != Over::Itself).then_some((self.leaf, self.digest))
-    }
-}
-
-/// Whether a write of this node that has no row had one. All that this node wrote up to what was collected has been in the
-/// archive; tombstones may go at any time, and come again.
-pub(super) fn was_collected(leaf: &Leaf, collected: HlcTime) -> bool {
-    leaf.hash.is_some() && leaf.stamp.time <= collected
-}
-
-fn row_changes(news: &[New], olds: &[Option<Leaf>], decisions: &[Decision]) -> Vec<RowChange> {
-    let rows = news.iter().zip(olds).zip(decisions);
-    let taken = rows.filter(|(_, decision)| **decision == Decision::Take);
-    let change = |((new, old), _): ((&New, &Option<Leaf>), _)| RowChange {
-        key: new.key.clone(),
-        old: old.map(|old| (old, old.digest(new.key.as_bytes()))),
-        new: new.after(),
-    };
-    taken.map(change).collect()
-}
-
-fn plan_commit(
-    tree: &Tree,
-    news: &[New],
-    olds: &[Option<Leaf>],
-    decisions: &[Decision],
-) -> Result<(CommitPlan, Option<TreeDelta>), TreeError> {
-    let decided = || news.iter().zip(decisions);
-    let rows: Vec<RowAction> = decided().map(|(new, d)| new.action(*d)).collect();
-    let gone = decided().filter(|(new, d)| new.action(**d) == RowAction::Remove);
-    let collected = gone.map(|(new, _)| new.leaf.stamp.time).max();
-    let changes: Vec<LeafChange<'_>> = decided()
-        .zip(olds)
-        .filter(|((_, decision), _)| **decision == Decision::Take)
-        .map(|((new, _), old)| LeafChange {
-            key: new.key.as_bytes(),
-            old: old.as_ref().map(|old| old.digest(new.key.as_bytes())),
-            new: new.after().map(|(_, digest)| digest),
-        })
-        .collect();
-    if changes.is_empty() {
-        let unchanged = CommitPlan {
-            rows,
-            tree_seq: tree.seq(),
-            ..CommitPlan::default()
-        };
-        return Ok((unchanged, None));
-    }
-    let delta = tree.plan(&changes)?;
-    let plan = CommitPlan {
-        rows,
-        nodes: delta.writes(),
-        tree_seq: delta.seq(),
-        collected: collected.unwrap_or_default(),
-        ..CommitPlan::default()
-    };
-    Ok((plan, Some(delta)))
 }

@@ -40,6 +40,8 @@ mod apply;
 
 mod commit;
 
+mod row_plan;
+
 mod tree;
 
 mod sketch;

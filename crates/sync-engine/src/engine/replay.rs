@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::commit::was_collected;
 use super::core::Core;
 use super::found::settle_identity;
 use super::generation::Persisted;
+use super::row_plan::was_collected;
 use crate::error::StorageError;
 use crate::item::decide::{Decision, decide};
 use crate::item::key::Key;

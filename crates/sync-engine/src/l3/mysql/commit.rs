@@ -142,6 +142,15 @@ async fn write_rows(session: &mut Session, chosen: &[&Stored]) -> Result<(), Fai
     Ok(())
 }
 
+/// A removal of so many rows, of each only if it still is the tombstone with that stamp. By the keys alone the rows are found.
+pub(super) fn removal(rows: usize) -> String {
+    format!(
+        "DELETE FROM items WHERE id IN ({}) AND live = 0 AND (id, time, origin) IN ({})",
+        list("?", rows),
+        list("(?,?,?)", rows),
+    )
+}
+
 /// Removes those that still are the tombstones with these stamps.
 async fn remove_rows(session: &mut Session, doomed: &[&Stored]) -> Result<(), Failure> {
     let sizes: Vec<usize> = doomed
@@ -151,15 +160,11 @@ async fn remove_rows(session: &mut Session, doomed: &[&Stored]) -> Result<(), Fa
     let limit = session.row_bytes_max().min(STATEMENT_BYTES);
     for run in runs(&sizes, ROWS_MAX, limit) {
         let rows = doomed.get(run).unwrap_or_default();
-        // The keys alone once more: by them the rows are found.
-        let sql = format!(
-            "DELETE FROM items WHERE id IN ({}) AND live = 0 AND (id, time, origin) IN ({})",
-            list("?", rows.len()),
-            list("(?,?,?)", rows.len()),
-        );
         let keys = rows.iter().map(|record| record.key().as_str().into());
         let stamps = rows.iter().flat_map(|record| row::identity_of(record));
-        let removed = session.run(&sql, keys.chain(stamps).collect()).await;
+        let removed = session
+            .run(&removal(rows.len()), keys.chain(stamps).collect())
+            .await;
         removed.map_err(Failure::of_rows)?;
     }
     Ok(())

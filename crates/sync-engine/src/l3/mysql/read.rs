@@ -23,6 +23,9 @@ const KEYS_MAX: usize = 1024;
 /// Bytes of keys in one statement. Padded to twice as many, they fit the smallest packet that is accepted.
 const KEYS_BYTES: usize = 96 << 10;
 
+/// Tombstones up to a time, behind one of them. A comparison of pairs would not be looked up in the index.
+pub(super) const DEAD: &str = "dead BETWEEN ? AND ? AND (dead > ? OR id > ?) ORDER BY dead, id";
+
 /// The range as a condition with its values.
 fn in_range(range: &KeyRange) -> (&'static str, Vec<Value>) {
     let start = Value::from(&range.start[..]);
@@ -210,11 +213,7 @@ pub(super) async fn tombstones(
     after: Option<&(Key, Stamp)>,
     limit: usize,
 ) -> Result<Vec<(Key, Stamp)>, Failure> {
-    // A comparison of pairs would not be looked up in the index.
-    let sql = format!(
-        "SELECT {LEAF} FROM items WHERE dead BETWEEN ? AND ? AND (dead > ? OR id > ?) \
-         ORDER BY dead, id LIMIT ?"
-    );
+    let sql = format!("SELECT {LEAF} FROM items WHERE {DEAD} LIMIT ?");
     // No key is empty.
     let (time, id) = after.map_or((0, ""), |(key, stamp)| (stamp.time.0, key.as_str()));
     let (time, until) = (Value::from(time), Value::from(until.0));

@@ -10,6 +10,8 @@ use crate::item::SyncItem;
 use crate::item::stamp::{Origin, Stamp};
 use crate::l3::contract::{self, Bed};
 
+mod collect;
+
 mod packets;
 
 /// One server for all tests that do not harm it.
