@@ -61,7 +61,7 @@ impl Metrics {
             applied: counter!("sync_engine_applied_total"),
             kept: counter!("sync_engine_apply_kept_total"),
             expired: counter!("sync_engine_expired_total"),
-            collected: counter!("sync_engine_collected_total"),
+            collected: counter!("sync_engine_collected_tombstones_total"),
             l1_bytes: gauge!("sync_engine_l1_bytes"),
             l1_items: gauge!("sync_engine_l1_items"),
             dirty_bytes: gauge!("sync_engine_unflushed_bytes"),
