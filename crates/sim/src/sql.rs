@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use sync_engine::item::key::Key;
-use sync_engine::item::stamp::HlcTime;
+use sync_engine::item::stamp::{HlcTime, Stamp};
 use sync_engine::item::{Leaf, Stored};
 use sync_engine::l3::memory::MemoryArchive;
-use sync_engine::l3::{ArchiveError, ArchiveStore, KeyRange, MetaKey, Opened, Planner};
+use sync_engine::l3::{ArchiveError, ArchiveStore, KeyRange, MetaKey, Opened, Planner, RowAction};
 use sync_engine::merkle::node::NodeRow;
 use tokio::sync::oneshot;
 
@@ -234,7 +234,11 @@ impl ArchiveStore for SimSql {
         })
     }
 
-    async fn commit(&self, records: Vec<Stored>, plan: Planner) -> Result<Vec<bool>, ArchiveError> {
+    async fn commit(
+        &self,
+        records: Vec<Stored>,
+        plan: Planner,
+    ) -> Result<Vec<RowAction>, ArchiveError> {
         self.call(|archive| async move { archive.commit(records, plan).await })
             .await
     }
@@ -281,6 +285,19 @@ impl ArchiveStore for SimSql {
     async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
         self.call(move |archive| async move { archive.expired(now_ms, limit).await })
             .await
+    }
+
+    async fn tombstones(
+        &self,
+        until: HlcTime,
+        after: Option<&(Key, Stamp)>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Stamp)>, ArchiveError> {
+        let after = after.cloned();
+        self.call(
+            move |archive| async move { archive.tombstones(until, after.as_ref(), limit).await },
+        )
+        .await
     }
 
     async fn load_tree(&self) -> Result<(Vec<NodeRow>, u64), ArchiveError> {

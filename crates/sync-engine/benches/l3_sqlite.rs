@@ -13,7 +13,7 @@ use rusqlite::{Connection, params};
 use sync_engine::env::RealEnv;
 use sync_engine::item::decide::{Decision, decide};
 use sync_engine::l3::sqlite::SqliteArchive;
-use sync_engine::l3::{ArchiveStore, CommitPlan, Planner};
+use sync_engine::l3::{ArchiveStore, CommitPlan, Planner, RowAction};
 use sync_engine::{Leaf, Stored, SyncItem};
 use tempfile::TempDir;
 
@@ -90,9 +90,12 @@ fn open(folder: &Path) -> SqliteArchive {
 fn planner(records: &[Stored]) -> Planner {
     let leaves: Vec<Leaf> = records.iter().map(Stored::leaf).collect();
     Box::new(move |view| {
-        let wins = |(old, new): (&Option<Leaf>, &Leaf)| decide(old.as_ref(), new) == Decision::Take;
+        let action = |(old, new): (&Option<Leaf>, &Leaf)| match decide(old.as_ref(), new) {
+            Decision::Take => RowAction::Put,
+            Decision::Keep | Decision::Same => RowAction::Leave,
+        };
         Ok(CommitPlan {
-            write: view.olds.iter().zip(&leaves).map(wins).collect(),
+            rows: view.olds.iter().zip(&leaves).map(action).collect(),
             tree_seq: view.tree_seq + 1,
             ..CommitPlan::default()
         })

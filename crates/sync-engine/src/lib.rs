@@ -72,8 +72,8 @@ pub mod engine;
 
 pub use config::{BackendUrl, ConfigError, SyncEngineConfig};
 pub use engine::{
-    Applied, BatchResult, EngineBuilder, HealthCheck, ItemStatus, MerkleNode, RefusedRow, Relay,
-    ScanPage, ShutdownReport, SyncEngine, TierHealth, Verification,
+    Applied, BatchResult, Collected, EngineBuilder, HealthCheck, ItemStatus, MerkleNode,
+    RefusedRow, Relay, ScanPage, ShutdownReport, SyncEngine, TierHealth, Verification,
 };
 pub use error::{ErrorKind, InvalidItem, StorageError, Tier};
 pub use ingest::pressure::BackpressureLevel;

@@ -85,6 +85,9 @@ pub const PUBLISH_CHANGES_MAX: usize = 2_000;
 /// Most bytes published at once (a single larger change goes alone).
 pub const PUBLISH_BYTES_MAX: usize = 4 << 20;
 
+/// Tombstones removed in one commit: other writes to the archive wait meanwhile.
+pub const COLLECT_ROWS: usize = 1_000;
+
 /// Rows read at once while the archive is scanned.
 pub const SCAN_ROWS: usize = 1_000;
 

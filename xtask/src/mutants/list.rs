@@ -17,15 +17,15 @@ pub(super) struct Mutant {
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         what: "the archive takes greater stamps only",
-        file: "sync-engine/src/engine/commit.rs",
-        find: "        decide(old.as_ref(), &self.leaf)\n",
-        replace: "        let decided = decide(old.as_ref(), &self.leaf);\n        if PLANTED { Decision::Take } else { decided }\n",
+        file: "sync-engine/src/engine/row_plan.rs",
+        find: "        decide(old, &self.leaf)\n",
+        replace: "        let decided = decide(old, &self.leaf);\n        if PLANTED { Decision::Take } else { decided }\n",
     },
     Mutant {
         what: "tombstones are members of the tree",
-        file: "sync-engine/src/engine/commit.rs",
-        find: "        .filter(|(_, write)| **write)\n",
-        replace: "        .filter(|((new, _), write)| **write && (new.leaf.hash.is_some() || !PLANTED))\n",
+        file: "sync-engine/src/engine/row_plan.rs",
+        find: "        .filter(|((_, decision), _)| **decision == Decision::Take)\n",
+        replace: "        .filter(|((new, decision), _)| **decision == Decision::Take && (new.leaf.hash.is_some() || !PLANTED))\n",
     },
     Mutant {
         what: "a log position is kept until the archive has it",

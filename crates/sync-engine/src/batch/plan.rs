@@ -16,8 +16,22 @@ pub const TOMBSTONE_TTL: Duration = Duration::from_secs(300);
 pub struct ArchiveWrite {
     /// What the archive gets.
     pub stored: Stored,
-    /// Only if the archive has a live row for the key: a cache-only write over a key that was archived takes the row away.
-    pub only_over_live: bool,
+    /// Over what it is written.
+    pub over: Over,
+}
+
+/// Over which rows a write to the archive counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Any, or none: a write of another node.
+    Anything,
+    /// Any, or none: a write of this node. But where a live one is no newer than what was collected, and there is no row, then
+    /// it had one, and a delete that is forgotten by now: it came out of a log that did not know yet that it may let go of it.
+    Uncollected,
+    /// A live one: a cache-only write over a key that was archived takes the row away, and an expiry ends an item.
+    Live,
+    /// The very tombstone that it is, which goes: it is collected.
+    Itself,
 }
 
 /// What goes where.
@@ -66,14 +80,14 @@ fn archive_write(stored: &Stored) -> ArchiveWrite {
     match stored.is_archived() {
         true => ArchiveWrite {
             stored: stored.clone(),
-            only_over_live: false,
+            over: Over::Uncollected,
         },
         false => ArchiveWrite {
             stored: Stored::Tombstone {
                 key: stored.key().clone(),
                 stamp: stored.stamp(),
             },
-            only_over_live: true,
+            over: Over::Live,
         },
     }
 }
@@ -183,7 +197,7 @@ mod tests {
 
         let cached = plan(&[flight(SubmitOptions::cache(CacheTtl::Hour))], UP, 0);
         assert_eq!(cached.cache_put[0].ttl, Some(Duration::from_secs(3600)));
-        assert!(cached.archive[0].only_over_live);
+        assert_eq!(cached.archive[0].over, Over::Live);
         assert!(cached.archive[0].stored.item().is_none());
     }
 

@@ -8,7 +8,7 @@ use super::commit::Fate;
 use super::core::Core;
 use super::publisher::Change;
 use super::refused::refusal;
-use crate::batch::plan::ArchiveWrite;
+use crate::batch::plan::{ArchiveWrite, Over};
 use crate::batch::portions::Portions;
 use crate::error::{InvalidItem, StorageError, Tier};
 use crate::ingest::admit;
@@ -181,7 +181,7 @@ impl Core {
             .into_iter()
             .map(|stored| ArchiveWrite {
                 stored,
-                only_over_live: false,
+                over: Over::Anything,
             })
             .collect();
         let portions = Portions::new(writes.len(), 0, REFUSED_ALONE_MAX);

@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::core::Core;
+use super::row_plan::{New, plan_commit, row_changes};
 use super::sketch::RowChange;
 use super::tree::tree_fault;
-use crate::batch::plan::ArchiveWrite;
+use crate::batch::plan::{ArchiveWrite, Over};
 use crate::batch::portions::Portions;
-use crate::item::decide::{Decision, decide, is_collision};
-use crate::item::hash::LeafDigest;
-use crate::item::{Leaf, Stored};
+use crate::item::Stored;
+use crate::item::decide::Decision;
+use crate::item::stamp::HlcTime;
 use crate::l3::{ArchiveError, ArchiveStore, CommitPlan, CommitView, Planner};
-use crate::merkle::delta::{LeafChange, TreeDelta, TreeError};
-use crate::merkle::tree::Tree;
+use crate::merkle::delta::TreeDelta;
 
 /// A commit under way, counted at both ends.
 struct UnderWay<'a>(&'a AtomicU64);
@@ -36,7 +36,7 @@ impl Drop for UnderWay<'_> {
 /// What became of a write given to [`Core::commit_each`].
 #[derive(Debug)]
 pub(super) enum Fate {
-    /// It was committed, and this was decided: `Take` and `Same` mean that the archive has it.
+    /// It was committed, and this was decided: `Take` and `Same` mean that the archive has it, or is rid of what was to go.
     Decided(Decision),
     /// The archive does not take it as it is.
     Refused(Arc<ArchiveError>),
@@ -68,6 +68,8 @@ pub(super) struct Committed {
 struct Planned {
     decisions: Vec<Decision>,
     delta: Option<TreeDelta>,
+    /// The greatest stamp time of what goes.
+    collected: HlcTime,
     /// For the sketch, if there is one.
     changes: Vec<RowChange>,
 }
@@ -122,8 +124,9 @@ impl Core {
         writes: &[ArchiveWrite],
     ) -> Result<Vec<Decision>, ArchiveError> {
         let _order = self.commit_order.lock().await;
-        // Only over a live row: that one is in the filter already.
-        for write in writes.iter().filter(|write| !write.only_over_live) {
+        // Others are written only over a row, and that one is in the filter already.
+        let may_be_new = |over| matches!(over, Over::Anything | Over::Uncollected);
+        for write in writes.iter().filter(|write| may_be_new(write.over)) {
             // Before the rows can be seen, so that the filter never denies one.
             self.filter.insert(write.stored.key());
         }
@@ -163,6 +166,7 @@ impl Core {
             self.sketch
                 .follow(&planned.changes, &self.tree.read().root());
         }
+        self.note_collected(planned.collected);
         let mut persisted = self.clock_persisted.lock();
         *persisted = (*persisted).max(self.clock.last());
         Ok(planned.decisions)
@@ -180,7 +184,7 @@ impl Core {
             let decisions: Vec<Decision> = news
                 .iter()
                 .zip(&view.olds)
-                .map(|(new, old)| new.decide(old))
+                .map(|(new, old)| new.decide(old.as_ref(), core.collected()))
                 .collect();
             let (plan, delta) =
                 plan_commit(&tree, &news, &view.olds, &decisions).map_err(tree_fault)?;
@@ -191,6 +195,7 @@ impl Core {
             *planned.lock() = Planned {
                 decisions,
                 delta,
+                collected: plan.collected,
                 changes,
             };
             Ok(CommitPlan {
@@ -200,6 +205,15 @@ impl Core {
         })
     }
 
+    /// The greatest stamp time of a tombstone that was removed from the archive.
+    pub(super) fn collected(&self) -> HlcTime {
+        HlcTime(self.collected.load(Ordering::Acquire))
+    }
+
+    pub(super) fn note_collected(&self, time: HlcTime) {
+        self.collected.fetch_max(time.0, Ordering::AcqRel);
+    }
+
     /// The commit is done: the tree in memory follows.
     pub(super) fn follow(&self, delta: TreeDelta) {
         if let Err(error) = self.tree.write().apply(delta) {
@@ -207,83 +221,4 @@ impl Core {
             self.tree_outdated.store(true, Ordering::Release);
         }
     }
-}
-
-/// A write, with its leaf digested.
-struct New {
-    key: crate::item::key::Key,
-    leaf: Leaf,
-    digest: LeafDigest,
-    only_over_live: bool,
-}
-
-impl New {
-    fn of(write: &ArchiveWrite) -> Self {
-        let leaf = write.stored.leaf();
-        let key = write.stored.key().clone();
-        Self {
-            digest: leaf.digest(key.as_bytes()),
-            key,
-            leaf,
-            only_over_live: write.only_over_live,
-        }
-    }
-
-    fn decide(&self, old: &Option<Leaf>) -> Decision {
-        let over_live = old.as_ref().is_some_and(|old| old.hash.is_some());
-        if self.only_over_live && !over_live {
-            return Decision::Keep;
-        }
-        if let Some(old) = old.as_ref().filter(|old| is_collision(old, &self.leaf)) {
-            tracing::error!(key = %self.key, stamp = %old.stamp, "two different writes carry one stamp");
-        }
-        decide(old.as_ref(), &self.leaf)
-    }
-}
-
-fn row_changes(news: &[New], olds: &[Option<Leaf>], decisions: &[Decision]) -> Vec<RowChange> {
-    let rows = news.iter().zip(olds).zip(decisions);
-    let taken = rows.filter(|(_, decision)| **decision == Decision::Take);
-    let change = |((new, old), _): ((&New, &Option<Leaf>), _)| RowChange {
-        key: new.key.clone(),
-        old: old.map(|old| (old, old.digest(new.key.as_bytes()))),
-        new: (new.leaf, new.digest),
-    };
-    taken.map(change).collect()
-}
-
-fn plan_commit(
-    tree: &Tree,
-    news: &[New],
-    olds: &[Option<Leaf>],
-    decisions: &[Decision],
-) -> Result<(CommitPlan, Option<TreeDelta>), TreeError> {
-    let write: Vec<bool> = decisions.iter().map(|d| *d == Decision::Take).collect();
-    let changes: Vec<LeafChange<'_>> = news
-        .iter()
-        .zip(olds)
-        .zip(&write)
-        .filter(|(_, write)| **write)
-        .map(|((new, old), _)| LeafChange {
-            key: new.key.as_bytes(),
-            old: old.as_ref().map(|old| old.digest(new.key.as_bytes())),
-            new: Some(new.digest),
-        })
-        .collect();
-    if changes.is_empty() {
-        let unchanged = CommitPlan {
-            write,
-            tree_seq: tree.seq(),
-            ..CommitPlan::default()
-        };
-        return Ok((unchanged, None));
-    }
-    let delta = tree.plan(&changes)?;
-    let plan = CommitPlan {
-        write,
-        nodes: delta.writes(),
-        tree_seq: delta.seq(),
-        ..CommitPlan::default()
-    };
-    Ok((plan, Some(delta)))
 }

@@ -60,6 +60,8 @@ pub(crate) struct Core {
     /// record that is written anew never comes to stand behind a newer one of its key. Given back when the writes are in L1, by
     /// the log's thread.
     pub log_order: Arc<tokio::sync::RwLock<()>>,
+    /// Taken for reading by those who stamp writes and let them into L1 without a log. Never across an await.
+    pub entering: RwLock<()>,
     pub cache: GuardedCache,
     pub stale: StaleKeys,
     /// Taken for reading by those who write to the cache, for writing by the one who repairs it.
@@ -88,6 +90,8 @@ pub(crate) struct Core {
     pub factories: SingleFlight<Key, Found>,
     /// Counts finished flushes, so that one can wait for the next.
     pub flushed: watch::Sender<u64>,
+    /// The greatest stamp time of a tombstone that was removed from the archive.
+    pub collected: AtomicU64,
     /// The greatest stamp time that is persisted in the archive.
     pub clock_persisted: Mutex<HlcTime>,
     pub metrics: Metrics,

@@ -10,7 +10,7 @@ use super::core::Core;
 use super::publisher::Change;
 use super::refused::refusal;
 use super::stale::Missed;
-use crate::batch::plan::{self, ArchiveWrite, FlushPlan, Outcome};
+use crate::batch::plan::{self, ArchiveWrite, FlushPlan, Outcome, Over};
 use crate::batch::portions::Portions;
 use crate::error::{StorageError, Tier};
 use crate::guard::CircuitOpen;
@@ -200,7 +200,9 @@ impl Core {
     /// The archive has something newer, which this engine has not seen: what is here and in the cache must not answer for it.
     fn yield_to_archive(&self, landed: &[Landed<'_>]) {
         let lost = landed.iter().filter(|landed| {
-            let over_rows = landed.write.is_some_and(|write| !write.only_over_live);
+            let over_rows = landed
+                .write
+                .is_some_and(|write| write.over == Over::Uncollected);
             over_rows && landed.decision() == Some(Decision::Keep)
         });
         for landed in lost {

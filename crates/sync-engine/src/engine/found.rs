@@ -37,6 +37,7 @@ pub(super) async fn open_archive(
 pub(super) struct Found {
     pub identity: Identity,
     pub clock_bound: HlcTime,
+    pub collected: HlcTime,
     pub tree: Tree,
     pub filter: FilterManager,
     /// Whether it was opened at all.
@@ -54,6 +55,7 @@ impl Found {
         Ok(Self {
             identity: settle_identity(archive, config, opened, random).await?,
             clock_bound: opened.clock_bound,
+            collected: opened.collected,
             filter: keys_filter::restore(archive, &tree.root()).await?,
             tree,
             is_open: true,
@@ -79,6 +81,7 @@ impl Found {
         Ok(Self {
             identity: Identity::resolve(None, Some(node_id), None, random),
             clock_bound: HlcTime::from_ms(now_ms.saturating_add(drift_ms)),
+            collected: HlcTime::default(),
             tree: Tree::empty(),
             filter: keys_filter::unproven()?,
             is_open: false,

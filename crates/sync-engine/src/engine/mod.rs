@@ -28,6 +28,8 @@ mod stored;
 
 mod remove;
 
+mod collect;
+
 mod read;
 
 mod lookup;
@@ -37,6 +39,8 @@ mod scan;
 mod apply;
 
 mod commit;
+
+mod row_plan;
 
 mod tree;
 
@@ -76,6 +80,7 @@ use tokio::sync::watch;
 pub use apply::{Applied, Relay};
 pub use builder::EngineBuilder;
 pub use close::ShutdownReport;
+pub use collect::Collected;
 pub use health::{HealthCheck, TierHealth};
 pub use read::ItemStatus;
 pub use refused::RefusedRow;

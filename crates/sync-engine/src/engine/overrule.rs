@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::core::Core;
 use super::publisher::Change;
 use super::stale::Missed;
-use crate::batch::plan::ArchiveWrite;
+use crate::batch::plan::{ArchiveWrite, Over};
 use crate::batch::portions::Portions;
 use crate::error::StorageError;
 use crate::item::Stored;
@@ -73,7 +73,7 @@ impl Core {
                 key: key.clone(),
                 stamp: *stamp,
             },
-            only_over_live: true,
+            over: Over::Live,
         };
         let writes: Vec<ArchiveWrite> = newer.iter().map(over_live).collect();
         if writes.is_empty() {

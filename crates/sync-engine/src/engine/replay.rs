@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::core::Core;
 use super::found::settle_identity;
 use super::generation::Persisted;
+use super::row_plan::was_collected;
 use crate::error::StorageError;
 use crate::item::decide::{Decision, decide};
 use crate::item::key::Key;
@@ -36,7 +37,14 @@ impl Core {
                 let weight = L1::weight_of(&stored);
                 self.outstanding.lock().appended(at, weight);
                 self.observe(&stored);
-                match decide(archived.as_ref(), &stored.leaf()) {
+                let is_gone = archived.is_none()
+                    && stored.is_archived()
+                    && was_collected(&stored.leaf(), self.collected());
+                let decision = match is_gone {
+                    true => Decision::Keep,
+                    false => decide(archived.as_ref(), &stored.leaf()),
+                };
+                match decision {
                     // Readers must not see it again, not even until it is flushed and loses.
                     Decision::Keep => self.release_positions([at]),
                     Decision::Take | Decision::Same => self.enter_replayed(stored, at),
@@ -91,6 +99,7 @@ impl Core {
         // For the next run: this one began without knowing it, and stamps under an origin of its own until it ends.
         settle_identity(&self.archive, &self.config(), &opened, self.env.random()).await?;
         self.clock.observe(opened.clock_bound);
+        self.note_collected(opened.collected);
         self.begin_generation().await?;
         self.reload_tree_if_outdated().await?;
         self.archive_open.store(true, Ordering::Release);

@@ -30,7 +30,8 @@ const ROUND: Duration = Duration::from_millis(200);
 pub(super) struct RowChange {
     pub key: Key,
     pub old: Option<(Leaf, LeafDigest)>,
-    pub new: (Leaf, LeafDigest),
+    /// `None`: it is gone.
+    pub new: Option<(Leaf, LeafDigest)>,
 }
 
 /// The sketch, as far as there is one. Changed with `commit_order` held.
@@ -87,7 +88,9 @@ impl SketchKeeper {
             if let Some((leaf, digest)) = old {
                 changed.remove(key.as_bytes(), leaf, digest);
             }
-            changed.insert(key.as_bytes(), &new.0, &new.1);
+            if let Some((leaf, digest)) = new {
+                changed.insert(key.as_bytes(), leaf, digest);
+            }
         }
         if rest.is_none() && changed.aggregate() != root {
             *state = State::Absent;

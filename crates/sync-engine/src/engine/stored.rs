@@ -1,17 +1,75 @@
-//! Waiting until the archive has a write.
+//! Waiting until the archive has what was written.
 
 use std::collections::HashMap;
 
+use super::SyncEngine;
 use super::core::Core;
+use super::write::Unable;
 use crate::env::timeout;
-use crate::error::{StorageError, Tier};
+use crate::error::{Source, StorageError, Tier};
+use crate::guard::CircuitOpen;
 use crate::item::key::Key;
-use crate::item::stamp::Stamp;
+use crate::item::stamp::{HlcTime, Stamp};
 use crate::l1::Due;
 use crate::l3::ArchiveStore;
 use crate::limits::STORED_PATIENCE;
 
+impl SyncEngine {
+    /// A time of stamps up to which the archive has all that this engine wrote, or newer writes of the same keys; and this
+    /// engine, or another run of it on this archive, stamps nothing at or below it ever again. What is written while the call is
+    /// under way may be waited for; what is written after it has a greater stamp. A cache that is away does not matter.
+    ///
+    /// Two things have stamps below it all the same, of writes that were there before: the tombstone of an item that expires
+    /// later, and what a write of the cache alone leaves of an older row that comes late.
+    ///
+    /// # Errors
+    /// `Unavailable` when the archive is away or slower than 30 s, when there is none, or when the log has failed: what a failed
+    /// log has is known after the next start. `Refused` when the archive refuses one of the writes.
+    pub async fn stored_until(&self) -> Result<HlcTime, StorageError> {
+        self.core("stored_until")?.stored_until().await
+    }
+}
+
 impl Core {
+    /// See [`SyncEngine::stored_until`].
+    pub(super) async fn stored_until(&self) -> Result<HlcTime, StorageError> {
+        let away =
+            |source: Source| StorageError::unavailable(Tier::Archive, "stored_until", source);
+        if !self.archive.is_configured() {
+            return Err(away(Unable("no sql_url is configured").into()));
+        }
+        if !self.health().archive {
+            return Err(away(CircuitOpen.into()));
+        }
+        // Whoever takes a stamp from here on gets a greater one.
+        let time = self.clock.stamp(self.now_ms()).time;
+        self.all_have_entered().await?;
+        // Also what has a greater stamp: it may have taken the place of a write that was waiting to be stored.
+        let dirty = self.l1.prefix_dirty("").into_iter();
+        let unstored = dirty.filter(|entry| entry.due.contains(Due::ARCHIVE));
+        let unstored = unstored.map(|e| (e.stored.key().clone(), e.stored.stamp()));
+        self.wait_stored(unstored.collect()).await?;
+        // A restart must not stamp at or below it, also when the clock was set back.
+        self.archive.raise_clock_bound(time).await?;
+        Ok(time)
+    }
+
+    /// Waits until whoever has taken a stamp by now has let its writes into L1, or never will.
+    async fn all_have_entered(&self) -> Result<(), StorageError> {
+        drop(self.entering.write());
+        let entered = timeout(&*self.env, STORED_PATIENCE, self.log_order.write()).await;
+        drop(entered.map_err(|late| StorageError::unavailable(Tier::Wal, "stored_until", late))?);
+        match self.wal.failure() {
+            // Writes that it did not confirm may be in it, and come back with their stamps.
+            Some(_) => Err(StorageError::unavailable(
+                Tier::Wal,
+                "stored_until",
+                Unable("the log has failed, and what it has is not known before the next start"),
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Waits until the archive has each of these writes, or newer ones; an error if it refuses one.
     pub(super) async fn wait_stored(&self, writes: Vec<(Key, Stamp)>) -> Result<(), StorageError> {
         let mut flushed = self.flushed.subscribe();

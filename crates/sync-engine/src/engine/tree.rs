@@ -166,10 +166,10 @@ impl Core {
                 return Err(ArchiveError::TreeOutdated);
             };
             Ok(CommitPlan {
-                write: Vec::new(),
                 nodes: delta.writes(),
                 tree_seq: delta.seq(),
                 clock_bound: core.clock.last(),
+                ..CommitPlan::default()
             })
         });
         if let Err(error) = self.archive.commit(Vec::new(), planner).await {

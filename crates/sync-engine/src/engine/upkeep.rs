@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::apply::Relay;
 use super::core::Core;
-use crate::batch::plan::ArchiveWrite;
+use crate::batch::plan::{ArchiveWrite, Over};
 use crate::batch::portions::Portions;
 use crate::error::StorageError;
 use crate::guard::CircuitState;
@@ -252,6 +252,6 @@ fn expiry_of((key, leaf): &(Key, Leaf)) -> ArchiveWrite {
             key: key.clone(),
             stamp: leaf.stamp.of_expiry(),
         },
-        only_over_live: true,
+        over: Over::Live,
     }
 }

@@ -141,10 +141,12 @@ impl Core {
             }
             false => {
                 // No await between stamp and L1: a dropped caller leaves nothing half done.
+                let entering = self.entering.read();
                 let first = self.clock.reserve(self.now_ms(), drafts.len() as u64);
                 let records = stamped(drafts, first);
                 self.count(&records);
                 self.enter(records, 0);
+                drop(entering);
                 drop(permit);
                 first
             }
@@ -308,4 +310,4 @@ impl Core {
 /// An acknowledgement that this engine cannot give.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("{0}")]
-struct Unable(&'static str);
+pub(super) struct Unable(pub &'static str);

@@ -8,9 +8,9 @@ use super::gate::Gate;
 use super::{CircuitConfig, CircuitState};
 use crate::env::SharedEnv;
 use crate::item::key::Key;
-use crate::item::stamp::HlcTime;
+use crate::item::stamp::{HlcTime, Stamp};
 use crate::item::{Leaf, Stored};
-use crate::l3::{ArchiveError, ArchiveStore, KeyRange, MetaKey, Opened, Planner};
+use crate::l3::{ArchiveError, ArchiveStore, KeyRange, MetaKey, Opened, Planner, RowAction};
 use crate::merkle::node::NodeRow;
 
 /// An [`ArchiveStore`] that is not asked while it is down.
@@ -55,7 +55,11 @@ impl ArchiveStore for GuardedArchive {
         self.inner.open().await
     }
 
-    async fn commit(&self, records: Vec<Stored>, plan: Planner) -> Result<Vec<bool>, ArchiveError> {
+    async fn commit(
+        &self,
+        records: Vec<Stored>,
+        plan: Planner,
+    ) -> Result<Vec<RowAction>, ArchiveError> {
         self.call("commit", self.inner.commit(records, plan)).await
     }
 
@@ -94,6 +98,16 @@ impl ArchiveStore for GuardedArchive {
     async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
         self.call("list expired", self.inner.expired(now_ms, limit))
             .await
+    }
+
+    async fn tombstones(
+        &self,
+        until: HlcTime,
+        after: Option<&(Key, Stamp)>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Stamp)>, ArchiveError> {
+        let tombstones = self.inner.tombstones(until, after, limit);
+        self.call("list tombstones", tombstones).await
     }
 
     async fn load_tree(&self) -> Result<(Vec<NodeRow>, u64), ArchiveError> {

@@ -2,9 +2,11 @@
 
 use async_trait::async_trait;
 
-use super::{ArchiveError, ArchiveStore, CommitView, KeyRange, MetaKey, Opened, Planner};
+use super::{
+    ArchiveError, ArchiveStore, CommitView, KeyRange, MetaKey, Opened, Planner, RowAction,
+};
 use crate::item::key::Key;
-use crate::item::stamp::HlcTime;
+use crate::item::stamp::{HlcTime, Stamp};
 use crate::item::{Leaf, Stored};
 use crate::merkle::node::NodeRow;
 
@@ -18,9 +20,13 @@ impl ArchiveStore for AbsentArchive {
         Ok(Opened::default())
     }
 
-    async fn commit(&self, records: Vec<Stored>, plan: Planner) -> Result<Vec<bool>, ArchiveError> {
+    async fn commit(
+        &self,
+        records: Vec<Stored>,
+        plan: Planner,
+    ) -> Result<Vec<RowAction>, ArchiveError> {
         let olds = vec![None; records.len()];
-        Ok(plan(CommitView { olds, tree_seq: 0 })?.write)
+        Ok(plan(CommitView { olds, tree_seq: 0 })?.rows)
     }
 
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Stored>>, ArchiveError> {
@@ -44,6 +50,15 @@ impl ArchiveStore for AbsentArchive {
     }
 
     async fn expired(&self, _: i64, _: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
+        Ok(Vec::new())
+    }
+
+    async fn tombstones(
+        &self,
+        _: HlcTime,
+        _: Option<&(Key, Stamp)>,
+        _: usize,
+    ) -> Result<Vec<(Key, Stamp)>, ArchiveError> {
         Ok(Vec::new())
     }
 

@@ -14,10 +14,11 @@ pub use self::faults::{ArchiveOp, InjectedFault};
 use self::faults::{Faults, failed};
 use super::{
     ArchiveError, ArchiveStore, CommitPlan, CommitView, KeyRange, MetaKey, Opened, Planner,
+    RowAction,
 };
 use crate::item::decide::{Decision, decide};
 use crate::item::key::Key;
-use crate::item::stamp::HlcTime;
+use crate::item::stamp::{HlcTime, Stamp};
 use crate::item::{Leaf, Stored};
 use crate::merkle::node::{Aggregate, NodeRow, NodeWrite};
 
@@ -36,6 +37,7 @@ struct Disk {
     meta: HashMap<MetaKey, Vec<u8>>,
     tree_seq: u64,
     clock_bound: HlcTime,
+    collected: HlcTime,
     faults: Faults,
 }
 
@@ -104,7 +106,11 @@ impl Disk {
         self.rows.get(key.as_bytes()).map(Stored::leaf)
     }
 
-    fn commit(&mut self, records: Vec<Stored>, plan: Planner) -> Result<Vec<bool>, ArchiveError> {
+    fn commit(
+        &mut self,
+        records: Vec<Stored>,
+        plan: Planner,
+    ) -> Result<Vec<RowAction>, ArchiveError> {
         let olds = records.iter().map(|record| self.leaf(record.key()));
         let plan = plan(CommitView {
             olds: olds.collect(),
@@ -114,11 +120,22 @@ impl Disk {
         Ok(self.apply(records, plan))
     }
 
-    fn apply(&mut self, records: Vec<Stored>, plan: CommitPlan) -> Vec<bool> {
-        for (record, write) in records.into_iter().zip(&plan.write) {
-            let ours = self.leaf(record.key());
-            if *write && decide(ours.as_ref(), &record.leaf()) == Decision::Take {
-                self.rows.insert(record.key().as_bytes().to_vec(), record);
+    fn apply(&mut self, records: Vec<Stored>, plan: CommitPlan) -> Vec<RowAction> {
+        for (record, action) in records.into_iter().zip(&plan.rows) {
+            let (ours, theirs) = (self.leaf(record.key()), record.leaf());
+            let wins = decide(ours.as_ref(), &theirs) == Decision::Take;
+            let tombstone = Leaf {
+                hash: None,
+                ..theirs
+            };
+            match action {
+                RowAction::Put if wins => {
+                    self.rows.insert(record.key().as_bytes().to_vec(), record);
+                }
+                RowAction::Remove if ours == Some(tombstone) => {
+                    self.rows.remove(record.key().as_bytes());
+                }
+                RowAction::Put | RowAction::Remove | RowAction::Leave => {}
             }
         }
         for node in plan.nodes {
@@ -129,7 +146,8 @@ impl Disk {
         }
         self.tree_seq = plan.tree_seq;
         self.clock_bound = self.clock_bound.max(plan.clock_bound);
-        plan.write
+        self.collected = self.collected.max(plan.collected);
+        plan.rows
     }
 
     fn range(&self, range: &KeyRange) -> impl Iterator<Item = &Stored> {
@@ -152,12 +170,17 @@ impl ArchiveStore for MemoryArchive {
         self.with(ArchiveOp::Open, |disk| {
             Ok(Opened {
                 clock_bound: disk.clock_bound,
+                collected: disk.collected,
                 fingerprint: None,
             })
         })
     }
 
-    async fn commit(&self, records: Vec<Stored>, plan: Planner) -> Result<Vec<bool>, ArchiveError> {
+    async fn commit(
+        &self,
+        records: Vec<Stored>,
+        plan: Planner,
+    ) -> Result<Vec<RowAction>, ArchiveError> {
         self.with(ArchiveOp::Commit, |disk| {
             disk.faults.meet_records(&records)?;
             let written = disk.commit(records, plan)?;
@@ -227,6 +250,25 @@ impl ArchiveStore for MemoryArchive {
             found.sort_by_key(|row| row.item().and_then(|item| item.expires_at));
             let found = found.into_iter().take(limit);
             Ok(found.map(|row| (row.key().clone(), row.leaf())).collect())
+        })
+    }
+
+    async fn tombstones(
+        &self,
+        until: HlcTime,
+        after: Option<&(Key, Stamp)>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Stamp)>, ArchiveError> {
+        let after = after.map(|(key, stamp)| (stamp.time, key.clone()));
+        self.with(ArchiveOp::Tombstones, |disk| {
+            let dead = disk.rows.values().filter(|row| row.item().is_none());
+            let mut found: Vec<(HlcTime, Key, Stamp)> = dead
+                .map(|row| (row.stamp().time, row.key().clone(), row.stamp()))
+                .filter(|(time, key, _)| *time <= until && Some((*time, key.clone())) > after)
+                .collect();
+            found.sort_unstable();
+            let found = found.into_iter().take(limit);
+            Ok(found.map(|(_, key, stamp)| (key, stamp)).collect())
         })
     }
 

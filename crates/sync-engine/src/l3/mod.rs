@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::error::Source;
 use crate::item::key::Key;
-use crate::item::stamp::HlcTime;
+use crate::item::stamp::{HlcTime, Stamp};
 use crate::item::{Leaf, Stored};
 use crate::merkle::node::NodeWrite;
 
@@ -74,23 +74,36 @@ pub enum ArchiveError {
     Closed,
 }
 
+/// What a commit does with the row of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowAction {
+    /// The row stays as it is.
+    Leave,
+    /// The record takes the place of the row, if it wins over it.
+    Put,
+    /// The row goes, if it still is the tombstone with the record's stamp.
+    Remove,
+}
+
 /// What a commit is to write, decided inside the transaction from what the rows are.
 #[derive(Debug, Default)]
 pub struct CommitPlan {
-    /// For each record of the batch: whether it wins and is written.
-    pub write: Vec<bool>,
+    /// For each record of the batch.
+    pub rows: Vec<RowAction>,
     /// Merkle nodes to write or delete with it.
     pub nodes: Vec<NodeWrite>,
     /// The tree's number after this commit.
     pub tree_seq: u64,
     /// The greatest stamp time this engine knows, kept so that a restart issues only greater ones.
     pub clock_bound: HlcTime,
+    /// The greatest stamp time of a tombstone that goes.
+    pub collected: HlcTime,
 }
 
 impl CommitPlan {
     /// Checks that it decides each of so many records.
     fn check_length(&self, records: usize) -> Result<(), ArchiveError> {
-        let planned = self.write.len();
+        let planned = self.rows.len();
         if planned == records {
             return Ok(());
         }
@@ -148,6 +161,8 @@ impl MetaKey {
 pub struct Opened {
     /// The greatest stamp time known to be stored.
     pub clock_bound: HlcTime,
+    /// The greatest stamp time of a tombstone that ever was removed.
+    pub collected: HlcTime,
     /// Something that changes when the storage is copied to another place (for a file: device and inode);
     /// `None` where that cannot be told.
     pub fingerprint: Option<String>,
@@ -157,7 +172,8 @@ pub struct Opened {
 ///
 /// Contract, in the words of the tests:
 /// - a row is replaced only by a record with a greater stamp (equal stamps: see [`crate::item::decide`]), also when the planner says otherwise.
-/// - rows, Merkle nodes, tree number and clock bound of one commit are all there or none is; once `commit` returned, for good.
+/// - a row is removed only while it is the tombstone with the record's stamp, also when the planner says otherwise.
+/// - rows, Merkle nodes, tree number and the two bounds of one commit are all there or none is; once `commit` returned, for good.
 /// - what was put is read bit for bit; keys are ordered by their bytes.
 /// - an outage is an error, never an empty answer.
 #[async_trait]
@@ -166,9 +182,13 @@ pub trait ArchiveStore: Send + Sync {
     async fn open(&self) -> Result<Opened, ArchiveError>;
 
     /// One transaction: reads what is there for the records' keys, asks the planner, writes. The batch has each key at
-    /// most once. Gives back the `write` flags of the plan. `Refused`: one of the records can never be stored as it is, and which
+    /// most once. Gives back the plan's actions. `Refused`: one of the records can never be stored as it is, and which
     /// one is found out by trying parts of the batch.
-    async fn commit(&self, records: Vec<Stored>, plan: Planner) -> Result<Vec<bool>, ArchiveError>;
+    async fn commit(
+        &self,
+        records: Vec<Stored>,
+        plan: Planner,
+    ) -> Result<Vec<RowAction>, ArchiveError>;
 
     /// The rows of these keys, in the order asked.
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Stored>>, ArchiveError>;
@@ -197,6 +217,15 @@ pub trait ArchiveStore: Send + Sync {
     /// Keys and leaves of up to `limit` live items whose `expires_at` is at or before `now_ms`, the longest past first.
     /// Payloads are not read.
     async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError>;
+
+    /// Up to `limit` tombstones whose stamp's time is at or before `until`, in the order of time and key, those behind `after`.
+    /// Takes as long as reading those, however many rows there are.
+    async fn tombstones(
+        &self,
+        until: HlcTime,
+        after: Option<&(Key, Stamp)>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Stamp)>, ArchiveError>;
 
     /// Every Merkle node as (prefix, node), and the tree's number, from one snapshot.
     async fn load_tree(&self) -> Result<(Vec<crate::merkle::node::NodeRow>, u64), ArchiveError>;

@@ -12,10 +12,10 @@ use parking_lot::RwLock;
 use super::node::{Aggregate, NodeRow, NodeWrite};
 use super::*;
 use crate::item::key::Key;
-use crate::item::stamp::HlcTime;
+use crate::item::stamp::{HlcTime, Stamp};
 use crate::item::{Leaf, Stored};
 use crate::l3::absent::AbsentArchive;
-use crate::l3::{ArchiveError, ArchiveStore, KeyRange, MetaKey, Opened, Planner};
+use crate::l3::{ArchiveError, ArchiveStore, KeyRange, MetaKey, Opened, Planner, RowAction};
 
 pub(super) const SMALL: TreeLimits = TreeLimits {
     split_above: 8,
@@ -209,7 +209,11 @@ impl ArchiveStore for World {
         AbsentArchive.open().await
     }
 
-    async fn commit(&self, records: Vec<Stored>, plan: Planner) -> Result<Vec<bool>, ArchiveError> {
+    async fn commit(
+        &self,
+        records: Vec<Stored>,
+        plan: Planner,
+    ) -> Result<Vec<RowAction>, ArchiveError> {
         AbsentArchive.commit(records, plan).await
     }
 
@@ -232,6 +236,15 @@ impl ArchiveStore for World {
 
     async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
         AbsentArchive.expired(now_ms, limit).await
+    }
+
+    async fn tombstones(
+        &self,
+        until: HlcTime,
+        after: Option<&(Key, Stamp)>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Stamp)>, ArchiveError> {
+        AbsentArchive.tombstones(until, after, limit).await
     }
 
     async fn load_tree(&self) -> Result<(Vec<NodeRow>, u64), ArchiveError> {

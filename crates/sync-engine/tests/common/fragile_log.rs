@@ -1,4 +1,4 @@
-//! A log that fails on command, as one whose disk refused to sync.
+//! A log that fails on command, as one whose disk refused to sync, or keeps a write waiting for the disk.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -6,11 +6,15 @@ use async_trait::async_trait;
 use sync_engine::Stored;
 use sync_engine::wal::{Appending, Wal, WalError, WalPos};
 
+use super::hold::Hold;
+
 /// Takes every write and keeps nothing, until it is broken.
 #[derive(Default)]
 pub struct FragileLog {
     next: AtomicU64,
     is_broken: AtomicBool,
+    /// Who is placed, and not logged.
+    pub before_sync: Hold,
 }
 
 impl FragileLog {
@@ -27,6 +31,10 @@ impl Wal for FragileLog {
             return Err(WalError::Poisoned(cause));
         }
         records.placed();
+        self.before_sync.pass().await;
+        if let Some(cause) = self.failure() {
+            return Err(WalError::Poisoned(cause));
+        }
         let count = records.records().len() as u64;
         let first = self.next.fetch_add(count, Ordering::SeqCst);
         records.logged(first);

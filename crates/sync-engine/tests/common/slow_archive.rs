@@ -6,10 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sync_engine::item::{Leaf, Stored};
 use sync_engine::l3::{
-    ArchiveError, ArchiveStore, KeyRange, MetaKey, Opened, Planner, memory::MemoryArchive,
+    ArchiveError, ArchiveStore, KeyRange, MetaKey, Opened, Planner, RowAction,
+    memory::MemoryArchive,
 };
 use sync_engine::merkle::node::NodeRow;
-use sync_engine::{HlcTime, Key};
+use sync_engine::{HlcTime, Key, Stamp};
 
 use super::hold::Hold;
 
@@ -18,10 +19,11 @@ pub struct SlowArchive {
     pub inner: Arc<MemoryArchive>,
     pub before: Duration,
     pub after: Duration,
-    /// Who is about to commit, who has committed, and who has read rows.
+    /// Who is about to commit, who has committed, who has read rows, and who has listed tombstones.
     pub before_commit: Hold,
     pub after_commit: Hold,
     pub after_read: Hold,
+    pub after_listing: Hold,
 }
 
 impl SlowArchive {
@@ -33,6 +35,7 @@ impl SlowArchive {
             before_commit: Hold::default(),
             after_commit: Hold::default(),
             after_read: Hold::default(),
+            after_listing: Hold::default(),
         })
     }
 }
@@ -42,7 +45,11 @@ impl ArchiveStore for SlowArchive {
     async fn open(&self) -> Result<Opened, ArchiveError> {
         self.inner.open().await
     }
-    async fn commit(&self, records: Vec<Stored>, plan: Planner) -> Result<Vec<bool>, ArchiveError> {
+    async fn commit(
+        &self,
+        records: Vec<Stored>,
+        plan: Planner,
+    ) -> Result<Vec<RowAction>, ArchiveError> {
         self.before_commit.pass().await;
         tokio::time::sleep(self.before).await;
         let written = self.inner.commit(records, plan).await;
@@ -80,6 +87,16 @@ impl ArchiveStore for SlowArchive {
     }
     async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
         self.inner.expired(now_ms, limit).await
+    }
+    async fn tombstones(
+        &self,
+        until: HlcTime,
+        after: Option<&(Key, Stamp)>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Stamp)>, ArchiveError> {
+        let found = self.inner.tombstones(until, after, limit).await;
+        self.after_listing.pass().await;
+        found
     }
     async fn load_tree(&self) -> Result<(Vec<NodeRow>, u64), ArchiveError> {
         self.inner.load_tree().await

@@ -28,6 +28,7 @@ pub async fn after_close_every_call_is_closed(bed: &dyn Bed) {
         archive.scan_leaves(&range, 1),
         archive.count_live(&range, 0),
         archive.expired(0, 1),
+        archive.tombstones(HlcTime(1), None, 1),
         archive.load_tree(),
         archive.rebuild_tree(),
         archive.meta(MetaKey::Identity),

@@ -2,6 +2,7 @@
 //!
 //! An archive joins with `contract::archive_contract!(bed)`, where `bed` makes a [`Bed`] with new, empty storage.
 
+mod collect;
 mod life;
 mod queries;
 mod values;
@@ -12,11 +13,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use self::collect::*;
 pub use self::life::*;
 pub use self::queries::*;
 pub use self::values::*;
 pub use self::writes::*;
-use super::{ArchiveStore, CommitPlan, KeyRange, Planner};
+use super::{ArchiveStore, CommitPlan, KeyRange, Planner, RowAction};
 use crate::item::decide::{Decision, decide};
 use crate::item::hash::LeafDigest;
 use crate::item::stamp::{HlcTime, Origin, Stamp};
@@ -51,6 +53,11 @@ macro_rules! archive_contract {
             rows_nodes_tree_number_and_clock_bound_are_one_commit
             nodes_are_put_replaced_and_deleted
             the_clock_bound_never_falls
+            a_row_is_removed_only_while_it_is_that_tombstone
+            tombstones_are_listed_up_to_a_time
+            tombstones_come_in_portions
+            rows_and_nodes_that_go_and_the_bound_are_one_commit
+            what_was_removed_may_come_again
             a_rebuilt_tree_is_the_sum_of_the_rows
             what_was_put_is_read_bit_for_bit
             every_payload_comes_back
@@ -110,20 +117,23 @@ fn expiring(key: &str, at: i64) -> Stored {
 pub fn honest(records: &[Stored]) -> Planner {
     let leaves: Vec<Leaf> = records.iter().map(Stored::leaf).collect();
     Box::new(move |view| {
-        let wins = |(old, new): (&Option<Leaf>, &Leaf)| decide(old.as_ref(), new) == Decision::Take;
+        let action = |(old, new): (&Option<Leaf>, &Leaf)| match decide(old.as_ref(), new) {
+            Decision::Take => RowAction::Put,
+            Decision::Keep | Decision::Same => RowAction::Leave,
+        };
         Ok(CommitPlan {
-            write: view.olds.iter().zip(&leaves).map(wins).collect(),
+            rows: view.olds.iter().zip(&leaves).map(action).collect(),
             tree_seq: view.tree_seq,
             ..CommitPlan::default()
         })
     })
 }
 
-/// A planner that writes everything.
-fn lying() -> Planner {
-    Box::new(|view| {
+/// A planner that does this with every row.
+fn lying(action: RowAction) -> Planner {
+    Box::new(move |view| {
         Ok(CommitPlan {
-            write: vec![true; view.olds.len()],
+            rows: vec![action; view.olds.len()],
             tree_seq: view.tree_seq,
             ..CommitPlan::default()
         })
@@ -136,10 +146,9 @@ fn fixed(plan: CommitPlan) -> Planner {
 }
 
 async fn put(archive: &dyn ArchiveStore, records: &[Stored]) -> Vec<bool> {
-    archive
-        .commit(records.to_vec(), honest(records))
-        .await
-        .unwrap()
+    let actions = archive.commit(records.to_vec(), honest(records)).await;
+    let is_put = |action| action == RowAction::Put;
+    actions.unwrap().into_iter().map(is_put).collect()
 }
 
 async fn get(archive: &dyn ArchiveStore, key: &str) -> Option<Stored> {

@@ -4,7 +4,7 @@ use super::{Bed, all, dead, fixed, get, hundred, live, lying, node, open, put, s
 use crate::item::decide::{Decision, decide};
 use crate::item::stamp::{HlcTime, Stamp};
 use crate::item::{Leaf, Stored};
-use crate::l3::{ArchiveError, CommitPlan, CommitView, Planner};
+use crate::l3::{ArchiveError, CommitPlan, CommitView, Planner, RowAction};
 use crate::merkle::node::{Aggregate, NodeRow, NodeWrite};
 
 /// One key, `n` writes with different stamps, each the payload of its number.
@@ -48,8 +48,10 @@ pub async fn also_when_the_planner_says_otherwise(bed: &dyn Bed) {
         let key = format!("round{round}");
         let writes = rename(writes(8), &key);
         for at in order {
-            let flags = archive.commit(vec![writes[*at].clone()], lying()).await;
-            assert_eq!(flags.unwrap(), [true], "the flags are the plan's");
+            let flags = archive
+                .commit(vec![writes[*at].clone()], lying(RowAction::Put))
+                .await;
+            assert_eq!(flags.unwrap(), [RowAction::Put], "what the plan says");
         }
         assert_eq!(get(&*archive, &key).await.as_ref(), writes.last());
     }
@@ -72,7 +74,7 @@ pub async fn equal_stamps_are_settled_by_life_and_hash(bed: &dyn Bed) {
         let key = format!("round{round}");
         for at in order {
             let write = rename(vec![same[*at].clone()], &key);
-            archive.commit(write, lying()).await.unwrap();
+            archive.commit(write, lying(RowAction::Put)).await.unwrap();
         }
         let expected = rename(vec![greatest.clone().unwrap()], &key).pop();
         assert_eq!(get(&*archive, &key).await, expected, "{order:?}");
@@ -88,7 +90,7 @@ pub async fn stamps_are_unsigned(bed: &dyn Bed) {
     let rising: Vec<Stamp> = rising.collect();
     for at in &rising {
         archive
-            .commit(vec![dead("up", *at)], lying())
+            .commit(vec![dead("up", *at)], lying(RowAction::Put))
             .await
             .unwrap();
         let leaf = archive.leaves_of(&["up".into()]).await.unwrap();
@@ -96,7 +98,7 @@ pub async fn stamps_are_unsigned(bed: &dyn Bed) {
     }
     for at in rising.iter().rev() {
         archive
-            .commit(vec![dead("down", *at)], lying())
+            .commit(vec![dead("down", *at)], lying(RowAction::Put))
             .await
             .unwrap();
     }
@@ -111,11 +113,11 @@ pub async fn what_the_planner_leaves_out_is_not_written(bed: &dyn Bed) {
         live("a", b"2".to_vec(), stamp(1, 0)),
     ];
     let plan = CommitPlan {
-        write: vec![false, true],
+        rows: vec![RowAction::Leave, RowAction::Put],
         ..CommitPlan::default()
     };
     let flags = archive.commit(records.clone(), fixed(plan)).await.unwrap();
-    assert_eq!(flags, [false, true]);
+    assert_eq!(flags, [RowAction::Leave, RowAction::Put]);
     assert_eq!(all(&*archive).await, records[1..]);
 }
 
@@ -126,7 +128,7 @@ pub async fn the_planner_sees_the_leaves_and_the_tree_number(bed: &dyn Bed) {
         dead("d", stamp(3, 4)),
     ];
     let plan = CommitPlan {
-        write: vec![true; 2],
+        rows: vec![RowAction::Put; 2],
         tree_seq: 7,
         ..CommitPlan::default()
     };
@@ -137,7 +139,7 @@ pub async fn the_planner_sees_the_leaves_and_the_tree_number(bed: &dyn Bed) {
     let check: Planner = Box::new(move |view| {
         assert_eq!((view.olds, view.tree_seq), (expected, 7));
         Ok(CommitPlan {
-            write: vec![true; 4],
+            rows: vec![RowAction::Put; 4],
             tree_seq: 8,
             ..CommitPlan::default()
         })
@@ -171,10 +173,11 @@ pub async fn a_plan_of_another_length_is_an_error_and_changes_nothing(bed: &dyn 
     for flags in [0, 1, 3] {
         let records = ["a", "b"].map(|key| dead(key, stamp(1, 0))).to_vec();
         let plan = CommitPlan {
-            write: vec![true; flags],
+            rows: vec![RowAction::Put; flags],
             nodes: vec![NodeWrite::Put(node(b"", 1, false))],
             tree_seq: 5,
             clock_bound: HlcTime(5),
+            ..CommitPlan::default()
         };
         let answer = archive.commit(records, fixed(plan)).await;
         assert!(
@@ -193,10 +196,11 @@ pub async fn rows_nodes_tree_number_and_clock_bound_are_one_commit(bed: &dyn Bed
         dead("b", stamp(2, 0)),
     ];
     let plan = CommitPlan {
-        write: vec![true, true],
+        rows: vec![RowAction::Put; 2],
         nodes: vec![NodeWrite::Put(node(b"", 2, false))],
         tree_seq: u64::MAX,
         clock_bound: HlcTime(u64::MAX - 1),
+        ..CommitPlan::default()
     };
     archive.commit(records.clone(), fixed(plan)).await.unwrap();
     assert_eq!(all(&*archive).await, records);
@@ -295,11 +299,14 @@ pub async fn concurrent_commits_leave_the_newest(bed: &dyn Bed) {
                 .collect();
             records.rotate_left(n as usize % 10);
             let count = |view: CommitView, leaves: &[Leaf]| CommitPlan {
-                write: view
+                rows: view
                     .olds
                     .iter()
                     .zip(leaves)
-                    .map(|(old, new)| decide(old.as_ref(), new) == Decision::Take)
+                    .map(|(old, new)| match decide(old.as_ref(), new) {
+                        Decision::Take => RowAction::Put,
+                        Decision::Keep | Decision::Same => RowAction::Leave,
+                    })
                     .collect(),
                 tree_seq: view.tree_seq + 1,
                 ..CommitPlan::default()

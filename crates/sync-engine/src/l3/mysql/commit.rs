@@ -7,14 +7,14 @@ use mysql_async::Value;
 use super::chunk::{list, runs};
 use super::failure::{Failure, RowRefused};
 use super::row::{self, COLUMNS};
-use super::schema::{CLOCK_BOUND, TREE_SEQ};
+use super::schema::{CLOCK_BOUND, COLLECTED, TREE_SEQ};
 use super::session::Session;
 use super::{read, value};
 use crate::item::Stored;
-use crate::l3::{CommitPlan, CommitView, Planner};
+use crate::l3::{CommitPlan, CommitView, Planner, RowAction};
 use crate::merkle::node::{NodeRow, NodeWrite};
 
-/// Rows in one statement: 512 times 18 values is well below the 65,535 that a statement may have.
+/// Rows in one statement: 512 times 19 values is well below the 65,535 that a statement may have.
 const ROWS_MAX: usize = 512;
 
 /// Bytes of rows in one statement, where the server would take more: enough that a round trip does not matter.
@@ -24,7 +24,7 @@ const STATEMENT_BYTES: usize = 4 << 20;
 const NODE_BYTES: usize = 80;
 
 /// Columns that are replaced together with the stamp.
-const REPLACED: [&str; 13] = [
+const REPLACED: [&str; 14] = [
     "expires_at",
     "updated_at",
     "version",
@@ -38,6 +38,7 @@ const REPLACED: [&str; 13] = [
     "home_instance_id",
     "bytes",
     "content",
+    "dead",
 ];
 
 /// The columns of the order in which records win, most significant first.
@@ -48,10 +49,10 @@ pub(super) async fn commit(
     session: &mut Session,
     records: &[Stored],
     plan: Planner,
-) -> Result<Vec<bool>, Failure> {
+) -> Result<Vec<RowAction>, Failure> {
     session.begin("START TRANSACTION").await?;
     let done = match inside(session, records, plan).await {
-        Ok(write) => session.commit().await.map(|()| write),
+        Ok(done) => session.commit().await.map(|()| done),
         Err(failure) => Err(failure),
     };
     if let Err(failure) = &done {
@@ -64,22 +65,28 @@ async fn inside(
     session: &mut Session,
     records: &[Stored],
     plan: Planner,
-) -> Result<Vec<bool>, Failure> {
+) -> Result<Vec<RowAction>, Failure> {
     // The lock that puts the commits of all engines in line, so it comes first.
     let tree_seq = value::lock_number(session, TREE_SEQ).await?;
     let keys: Vec<_> = records.iter().map(Stored::key).collect();
     let olds = read::leaves_of(session, &keys).await?;
     let plan = plan(CommitView { olds, tree_seq })?;
     plan.check_length(records.len())?;
-    write_rows(session, records, &plan).await?;
+    write_rows(session, &chosen(records, &plan, RowAction::Put)).await?;
+    remove_rows(session, &chosen(records, &plan, RowAction::Remove)).await?;
     write_nodes(session, &plan.nodes).await?;
     if plan.tree_seq != tree_seq {
         value::set_number(session, TREE_SEQ, plan.tree_seq).await?;
     }
-    if plan.clock_bound.0 > 0 {
-        value::raise_number(session, CLOCK_BOUND, plan.clock_bound.0).await?;
+    for (name, bound) in [
+        (CLOCK_BOUND, plan.clock_bound.0),
+        (COLLECTED, plan.collected.0),
+    ] {
+        if bound > 0 {
+            value::raise_number(session, name, bound).await?;
+        }
     }
-    Ok(plan.write)
+    Ok(plan.rows)
 }
 
 /// An insert of so many rows, each replacing what is there only if its record wins, in the words of [`crate::item::decide`].
@@ -102,15 +109,18 @@ fn upsert(rows: usize) -> String {
     )
 }
 
-async fn write_rows(
-    session: &mut Session,
-    records: &[Stored],
-    plan: &CommitPlan,
-) -> Result<(), Failure> {
-    let chosen = records.iter().zip(&plan.write).filter(|(_, write)| **write);
-    let mut chosen: Vec<&Stored> = chosen.map(|(record, _)| record).collect();
-    // Neighbours share pages, so rows in key order touch each page once.
+/// The records for which the plan says this, in key order: neighbours share pages, so each page is touched once.
+fn chosen<'a>(records: &'a [Stored], plan: &CommitPlan, wanted: RowAction) -> Vec<&'a Stored> {
+    let planned = records.iter().zip(&plan.rows);
+    let mut chosen: Vec<&Stored> = planned
+        .filter(|(_, action)| **action == wanted)
+        .map(|(record, _)| record)
+        .collect();
     chosen.sort_unstable_by_key(|record| record.key());
+    chosen
+}
+
+async fn write_rows(session: &mut Session, chosen: &[&Stored]) -> Result<(), Failure> {
     let sizes: Vec<usize> = chosen
         .iter()
         .map(|record| row::packet_bytes_of(record))
@@ -128,6 +138,34 @@ async fn write_rows(
             .collect();
         let written = session.run(&upsert(rows.len()), values).await;
         written.map_err(Failure::of_rows)?;
+    }
+    Ok(())
+}
+
+/// A removal of so many rows, of each only if it still is the tombstone with that stamp. By the keys alone the rows are found.
+pub(super) fn removal(rows: usize) -> String {
+    format!(
+        "DELETE FROM items WHERE id IN ({}) AND live = 0 AND (id, time, origin) IN ({})",
+        list("?", rows),
+        list("(?,?,?)", rows),
+    )
+}
+
+/// Removes those that still are the tombstones with these stamps.
+async fn remove_rows(session: &mut Session, doomed: &[&Stored]) -> Result<(), Failure> {
+    let sizes: Vec<usize> = doomed
+        .iter()
+        .map(|record| 2 * row::packet_bytes_of(record))
+        .collect();
+    let limit = session.row_bytes_max().min(STATEMENT_BYTES);
+    for run in runs(&sizes, ROWS_MAX, limit) {
+        let rows = doomed.get(run).unwrap_or_default();
+        let keys = rows.iter().map(|record| record.key().as_str().into());
+        let stamps = rows.iter().flat_map(|record| row::identity_of(record));
+        let removed = session
+            .run(&removal(rows.len()), keys.chain(stamps).collect())
+            .await;
+        removed.map_err(Failure::of_rows)?;
     }
     Ok(())
 }

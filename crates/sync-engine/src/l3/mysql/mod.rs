@@ -28,11 +28,11 @@ use self::failure::{Because, Failure, unavailable};
 use self::pool::Pool;
 use self::session::{Limits, Session};
 use self::url::Address;
-use super::{ArchiveError, ArchiveStore, KeyRange, MetaKey, Opened, Planner};
+use super::{ArchiveError, ArchiveStore, KeyRange, MetaKey, Opened, Planner, RowAction};
 use crate::config::BackendUrl;
 use crate::env::SharedEnv;
 use crate::item::key::Key;
-use crate::item::stamp::HlcTime;
+use crate::item::stamp::{HlcTime, Stamp};
 use crate::item::{Leaf, Stored};
 use crate::limits::ENVELOPE_OVERHEAD_MAX;
 use crate::merkle::node::NodeRow;
@@ -109,6 +109,7 @@ async fn survey(session: &mut Session) -> Result<Opened, Failure> {
     schema::prepare(session).await?;
     Ok(Opened {
         clock_bound: HlcTime(value::number(session, schema::CLOCK_BOUND).await?),
+        collected: HlcTime(value::number(session, schema::COLLECTED).await?),
         // A copy of a server looks like the server.
         fingerprint: None,
     })
@@ -139,7 +140,11 @@ impl ArchiveStore for MysqlArchive {
         Ok(opened)
     }
 
-    async fn commit(&self, records: Vec<Stored>, plan: Planner) -> Result<Vec<bool>, ArchiveError> {
+    async fn commit(
+        &self,
+        records: Vec<Stored>,
+        plan: Planner,
+    ) -> Result<Vec<RowAction>, ArchiveError> {
         let database = self.database("commit")?;
         let _turn = database.pool.turn().await?;
         let mut session = database.pool.session("commit").await?;
@@ -186,6 +191,17 @@ impl ArchiveStore for MysqlArchive {
     async fn expired(&self, now_ms: i64, limit: usize) -> Result<Vec<(Key, Leaf)>, ArchiveError> {
         with_session!(self, "expired", |session| read::expired(
             session, now_ms, limit
+        ))
+    }
+
+    async fn tombstones(
+        &self,
+        until: HlcTime,
+        after: Option<&(Key, Stamp)>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Stamp)>, ArchiveError> {
+        with_session!(self, "tombstones", |session| read::tombstones(
+            session, until, after, limit
         ))
     }
 

@@ -11,6 +11,7 @@ use super::schema::TREE_SEQ;
 use super::session::Session;
 use super::value;
 use crate::item::key::Key;
+use crate::item::stamp::{HlcTime, Stamp};
 use crate::item::{Leaf, Stored};
 use crate::l3::KeyRange;
 use crate::l3::columns::{self, Cells, ITEM, LEAF, NODE};
@@ -21,6 +22,9 @@ const KEYS_MAX: usize = 1024;
 
 /// Bytes of keys in one statement. Padded to twice as many, they fit the smallest packet that is accepted.
 const KEYS_BYTES: usize = 96 << 10;
+
+/// Tombstones up to a time, behind one of them. A comparison of pairs would not be looked up in the index.
+pub(super) const DEAD: &str = "dead BETWEEN ? AND ? AND (dead > ? OR id > ?) ORDER BY dead, id";
 
 /// The range as a condition with its values.
 fn in_range(range: &KeyRange) -> (&'static str, Vec<Value>) {
@@ -199,6 +203,25 @@ pub(super) async fn expired(
         .await?;
     rows.into_iter()
         .map(|cells| columns::leaf(&RowCells::new("items", cells)))
+        .collect()
+}
+
+/// Tombstones, see [`crate::l3::ArchiveStore::tombstones`].
+pub(super) async fn tombstones(
+    session: &mut Session,
+    until: HlcTime,
+    after: Option<&(Key, Stamp)>,
+    limit: usize,
+) -> Result<Vec<(Key, Stamp)>, Failure> {
+    let sql = format!("SELECT {LEAF} FROM items WHERE {DEAD} LIMIT ?");
+    // No key is empty.
+    let (time, id) = after.map_or((0, ""), |(key, stamp)| (stamp.time.0, key.as_str()));
+    let (time, until) = (Value::from(time), Value::from(until.0));
+    let values = vec![time.clone(), until, time, id.into(), Value::from(limit)];
+    let rows = session.rows(&sql, values).await?;
+    let stamped = |(key, leaf): (Key, Leaf)| (key, leaf.stamp);
+    rows.into_iter()
+        .map(|cells| columns::leaf(&RowCells::new("items", cells)).map(stamped))
         .collect()
 }
 

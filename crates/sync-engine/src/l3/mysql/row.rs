@@ -8,9 +8,9 @@ use crate::l3::columns;
 use crate::merkle::node::NodeRow;
 
 /// How many values [`values_of`] gives.
-pub(super) const COLUMNS: usize = 18;
+pub(super) const COLUMNS: usize = 19;
 
-/// The values of a record's row: `time`, `origin`, `live` and `hash` behind `id`, `bytes` before `content`, the rest as in [`columns::ITEM`].
+/// The values of a record's row: `time`, `origin`, `live` and `hash` behind `id`, `bytes` before `content`, `dead` behind it, the rest as in [`columns::ITEM`].
 pub(super) fn values_of(record: &Stored) -> [Value; COLUMNS] {
     let stamp = record.stamp();
     let (id, time, origin) = (record.key().as_str(), stamp.time.0, stamp.origin.raw());
@@ -36,6 +36,7 @@ pub(super) fn values_of(record: &Stored) -> [Value; COLUMNS] {
             none,
             0.into(),
             empty(),
+            time.into(),
         ],
         Stored::Live(item) => [
             id.into(),
@@ -56,8 +57,16 @@ pub(super) fn values_of(record: &Stored) -> [Value; COLUMNS] {
             item.home_instance_id.as_deref().into(),
             item.content.len().into(),
             item.content.as_ref().into(),
+            none,
         ],
     }
+}
+
+/// The values by which one write is told from others: `id`, `time`, `origin`.
+pub(super) fn identity_of(record: &Stored) -> [Value; 3] {
+    let stamp = record.stamp();
+    let (time, origin) = (stamp.time.0, stamp.origin.raw());
+    [record.key().as_str().into(), time.into(), origin.into()]
 }
 
 /// About how many bytes of a packet the record's row takes.
@@ -78,7 +87,7 @@ pub(super) fn packet_bytes_of(record: &Stored) -> usize {
             item.state.len() + extras.sum::<usize>()
         }
     };
-    // Numbers, lengths and types: 18 values of at most 8 bytes, a length and a type each.
+    // Numbers, lengths and types: 19 values of at most 8 bytes, a length and a type each.
     record.size_bytes() + texts + 256
 }
 

@@ -18,8 +18,9 @@
 //! | `batch_id`, `trace_parent`, `trace_state`, `home_instance_id` | text, or NULL |
 //! | `bytes` | length of the content, so that a scan can sum up what it does not read |
 //! | `content` | the payload |
+//! | `dead` | a tombstone's `time`, or NULL |
 //!
-//! `items_expiry` — index by `expires_at`.
+//! `items_expiry` — index by `expires_at`; `items_dead` — index by `dead`. Both go on with the key.
 //!
 //! `merkle` — the materialized nodes of the tree: `prefix` (bytes of the key), `count`, `sum` (32 bytes), `split` (0 or 1).
 //!
@@ -32,14 +33,18 @@ use super::failure::{Failure, damaged};
 use super::session::Session;
 use super::value;
 
+const META: &str = "meta";
+
 /// Name in `meta` of the layout's number.
 const LAYOUT: &str = "layout";
 /// The layout that this program writes.
-const LAYOUT_NUMBER: u64 = 1;
+const LAYOUT_NUMBER: u64 = 2;
 /// Name in `meta` of the tree's number. Its row is the lock that puts commits in line.
 pub(super) const TREE_SEQ: &str = "tree_seq";
 /// Name in `meta` of the clock bound.
 pub(super) const CLOCK_BOUND: &str = "clock_bound";
+/// Name in `meta` of the greatest stamp time of a tombstone that was removed.
+pub(super) const COLLECTED: &str = "collected";
 
 /// Longest key, prefix or free-text field is 1024 bytes: see [`crate::limits`]. A state has at most 256; its column is as
 /// wide as the others.
@@ -63,7 +68,9 @@ const CREATE: [&str; 3] = [
     home_instance_id VARBINARY(1024),
     bytes INT UNSIGNED NOT NULL,
     content LONGBLOB NOT NULL,
-    KEY items_expiry (expires_at)
+    dead BIGINT UNSIGNED,
+    KEY items_expiry (expires_at),
+    KEY items_dead (dead)
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC",
     "CREATE TABLE IF NOT EXISTS merkle (
     prefix VARBINARY(1024) NOT NULL PRIMARY KEY,
@@ -104,6 +111,7 @@ const COLUMNS: [(&str, &[(&str, &str)]); 3] = [
             ("home_instance_id", BYTES),
             ("bytes", "int"),
             ("content", "longblob"),
+            ("dead", NUMBER),
         ],
     ),
     (
@@ -115,19 +123,38 @@ const COLUMNS: [(&str, &[(&str, &str)]); 3] = [
             ("split", SMALL),
         ],
     ),
-    ("meta", &[("name", BYTES), ("value", "longblob")]),
+    (META, &[("name", BYTES), ("value", "longblob")]),
 ];
 
 /// Creates what is missing, and makes sure that what is there is an archive of this program.
 pub(super) async fn prepare(session: &mut Session) -> Result<(), Failure> {
-    // Looked at first, so that nothing is added to a database of something else.
+    // Looked at first, so that nothing is added to a database of something else. An archive of another layout may have other
+    // columns, and is told by its number.
+    check_layout(session).await?;
     check_tables(session, true).await?;
     for sql in CREATE {
         session.tell(sql).await?;
     }
     check_tables(session, false).await?;
-    for (name, number) in [(LAYOUT, LAYOUT_NUMBER), (TREE_SEQ, 0), (CLOCK_BOUND, 0)] {
+    let numbers = [
+        (LAYOUT, LAYOUT_NUMBER),
+        (TREE_SEQ, 0),
+        (CLOCK_BOUND, 0),
+        (COLLECTED, 0),
+    ];
+    for (name, number) in numbers {
         value::add_number(session, name, number).await?;
+    }
+    check_layout(session).await
+}
+
+/// If there is a layout's number, it is that of this program.
+async fn check_layout(session: &mut Session) -> Result<(), Failure> {
+    let found = columns(session).await?;
+    let is_ours =
+        |(table, wanted): &(&str, &[_])| *table == META && are_same(found.get(META), wanted);
+    if !COLUMNS.iter().any(is_ours) || value::get(session, LAYOUT).await?.is_none() {
+        return Ok(());
     }
     match value::number(session, LAYOUT).await? {
         LAYOUT_NUMBER => Ok(()),
@@ -138,22 +165,24 @@ pub(super) async fn prepare(session: &mut Session) -> Result<(), Failure> {
     }
 }
 
+fn are_same(found: Option<&Vec<(String, String)>>, wanted: &[(&str, &str)]) -> bool {
+    let found = found.map(Vec::as_slice).unwrap_or_default();
+    let pairs = || found.iter().map(|(name, kind)| (&**name, &**kind));
+    pairs().eq(wanted.iter().copied())
+}
+
 /// The tables that are there have these columns and can undo a transaction. `some` may be missing.
 async fn check_tables(session: &mut Session, some: bool) -> Result<(), Failure> {
     let found = columns(session).await?;
     for (table, wanted) in COLUMNS {
-        let Some(columns) = found.get(table) else {
+        let columns = found.get(table);
+        if columns.is_none() {
             match some {
                 true => continue,
                 false => return Err(damaged(format!("table {table}"), "it is not there")),
             }
-        };
-        let same = columns.len() == wanted.len()
-            && columns
-                .iter()
-                .zip(wanted)
-                .all(|((name, kind), wanted)| (&**name, &**kind) == *wanted);
-        if !same {
+        }
+        if !are_same(columns, wanted) {
             return Err(damaged(
                 format!("table {table}"),
                 "its columns are not those of an archive; give the archive a database of its own",

@@ -10,6 +10,8 @@ use crate::item::SyncItem;
 use crate::item::stamp::{Origin, Stamp};
 use crate::l3::contract::{self, Bed};
 
+mod collect;
+
 mod packets;
 
 /// One server for all tests that do not harm it.
@@ -72,7 +74,7 @@ fn records(n: usize, time: u64, bytes: usize) -> Vec<Stored> {
     (0..n).map(|n| record(n, time, bytes)).collect()
 }
 
-async fn put(archive: &MysqlArchive, records: Vec<Stored>) -> Result<Vec<bool>, ArchiveError> {
+async fn put(archive: &MysqlArchive, records: Vec<Stored>) -> Result<Vec<RowAction>, ArchiveError> {
     let plan = contract::honest(&records);
     archive.commit(records, plan).await
 }
@@ -97,7 +99,7 @@ async fn a_large_batch_is_one_commit_in_many_statements() {
     let batch = records(3000, 1, 100);
     assert_eq!(
         put(&archive, batch.clone()).await.unwrap(),
-        vec![true; 3000]
+        vec![RowAction::Put; 3000]
     );
     let found = archive
         .scan(&KeyRange::all(), usize::MAX, usize::MAX)
@@ -117,7 +119,7 @@ async fn a_large_batch_is_one_commit_in_many_statements() {
     // Once more the same: nothing wins.
     assert_eq!(
         put(&archive, records(3000, 1, 100)).await.unwrap(),
-        vec![false; 3000]
+        vec![RowAction::Leave; 3000]
     );
 }
 
@@ -242,11 +244,12 @@ async fn commits_of_several_engines_are_in_line() {
             batch.rotate_left(n as usize % 20);
             let leaves: Vec<Leaf> = batch.iter().map(Stored::leaf).collect();
             let plan: Planner = Box::new(move |view| {
-                let wins = |(old, new): (&Option<Leaf>, &Leaf)| {
-                    old.is_none_or(|old| old.stamp < new.stamp)
+                let action = |(old, new): (&Option<Leaf>, &Leaf)| match old {
+                    Some(old) if old.stamp >= new.stamp => RowAction::Leave,
+                    _ => RowAction::Put,
                 };
                 Ok(crate::l3::CommitPlan {
-                    write: view.olds.iter().zip(&leaves).map(wins).collect(),
+                    rows: view.olds.iter().zip(&leaves).map(action).collect(),
                     tree_seq: view.tree_seq + 1,
                     clock_bound: HlcTime(n),
                     ..Default::default()
@@ -306,7 +309,7 @@ async fn a_database_of_something_else_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_later_layout_and_unfit_rows_are_damage() {
+async fn another_layout_and_unfit_rows_are_damage() {
     let bed = OnServer::new();
     let archive = bed.archive();
     archive.open().await.unwrap();
@@ -330,11 +333,12 @@ async fn a_later_layout_and_unfit_rows_are_damage() {
     SERVER
         .sql(
             &bed.url,
-            "UPDATE meta SET value = UNHEX('0000000000000002') WHERE name = 'layout'",
+            "UPDATE meta SET value = UNHEX('0000000000000001') WHERE name = 'layout'; \
+             ALTER TABLE items DROP COLUMN dead",
         )
         .unwrap();
     let refused = bed.archive().open().await;
-    assert!(refused.unwrap_err().to_string().contains("layout 2"));
+    assert!(refused.unwrap_err().to_string().contains("layout 1"));
 }
 
 #[tokio::test]

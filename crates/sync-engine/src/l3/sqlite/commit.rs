@@ -4,12 +4,12 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::failure::Failure;
 use super::row;
-use super::schema::{CLOCK_BOUND, TREE_SEQ};
+use super::schema::{CLOCK_BOUND, COLLECTED, TREE_SEQ};
 use super::value;
 use crate::item::stamp::HlcTime;
 use crate::item::{Leaf, Stored};
 use crate::l3::columns::LEAF;
-use crate::l3::{CommitPlan, CommitView, Planner};
+use crate::l3::{CommitPlan, CommitView, Planner, RowAction};
 use crate::merkle::node::NodeWrite;
 
 /// Whether the record to write beats the row, in the words of [`crate::item::decide`]: the empty hash of a tombstone
@@ -26,12 +26,15 @@ const UPSERT: &str = "INSERT INTO items (id, time, origin, live, hash, expires_a
     WHERE (excluded.time, excluded.origin, excluded.live, excluded.hash) > \
     (items.time, items.origin, items.live, items.hash)";
 
+/// Only what is still the tombstone that was to go.
+const REMOVE: &str = "DELETE FROM items WHERE id = ?1 AND time = ?2 AND origin = ?3 AND live = 0";
+
 /// Reads, asks the planner, writes; on any error nothing has changed.
 pub(super) fn commit(
     conn: &mut Connection,
     records: &[Stored],
     plan: Planner,
-) -> Result<Vec<bool>, Failure> {
+) -> Result<Vec<RowAction>, Failure> {
     // Immediate: what is read here cannot change before it is written.
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let order = key_order(records);
@@ -47,15 +50,16 @@ pub(super) fn commit(
     if plan.tree_seq != tree_seq {
         value::set_number(&tx, TREE_SEQ, plan.tree_seq)?;
     }
-    raise_bound(&tx, plan.clock_bound)?;
+    raise(&tx, CLOCK_BOUND, plan.clock_bound)?;
+    raise(&tx, COLLECTED, plan.collected)?;
     tx.commit()?;
-    Ok(plan.write)
+    Ok(plan.rows)
 }
 
-/// Raises the clock bound to `bound`; it never falls.
-pub(super) fn raise_bound(conn: &Connection, bound: HlcTime) -> Result<(), Failure> {
-    match bound.0 > value::number(conn, CLOCK_BOUND)? {
-        true => value::set_number(conn, CLOCK_BOUND, bound.0),
+/// Raises the bound of this name to `bound`; it never falls.
+pub(super) fn raise(conn: &Connection, name: &str, bound: HlcTime) -> Result<(), Failure> {
+    match bound > HlcTime::default() && bound.0 > value::number(conn, name)? {
+        true => value::set_number(conn, name, bound.0),
         false => Ok(()),
     }
 }
@@ -101,11 +105,21 @@ fn write_rows(
     plan: &CommitPlan,
 ) -> Result<(), Failure> {
     let mut upsert = tx.prepare_cached(UPSERT)?;
+    let mut remove = tx.prepare_cached(REMOVE)?;
     for (at, record) in in_order(records, order) {
-        if plan.write.get(at) == Some(&true) {
-            write_row(&mut upsert, record).map_err(Failure::of_row)?;
-        }
+        let done = match plan.rows.get(at) {
+            Some(RowAction::Put) => write_row(&mut upsert, record),
+            Some(RowAction::Remove) => remove_row(&mut remove, record),
+            Some(RowAction::Leave) | None => Ok(()),
+        };
+        done.map_err(Failure::of_row)?;
     }
+    Ok(())
+}
+
+fn remove_row(remove: &mut rusqlite::CachedStatement, record: &Stored) -> Result<(), Failure> {
+    let (time, origin) = row::stamp_columns(record.stamp());
+    remove.execute(params![record.key().as_str(), time, origin])?;
     Ok(())
 }
 

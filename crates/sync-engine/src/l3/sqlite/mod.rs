@@ -29,11 +29,11 @@ pub use url::{InvalidSqliteUrl, path_of_url};
 use self::failure::{Because, Failure, unavailable};
 use self::file::Role;
 use self::thread::{Lane, LaneHandle, Session};
-use super::{ArchiveError, ArchiveStore, KeyRange, MetaKey, Opened, Planner};
+use super::{ArchiveError, ArchiveStore, KeyRange, MetaKey, Opened, Planner, RowAction};
 use crate::config::BackendUrl;
 use crate::env::SharedEnv;
 use crate::item::key::Key;
-use crate::item::stamp::HlcTime;
+use crate::item::stamp::{HlcTime, Stamp};
 use crate::item::{Leaf, Stored};
 use crate::merkle::node::NodeRow;
 
@@ -143,10 +143,15 @@ fn open_writer(path: &Path) -> Result<(Session, (Arc<File>, Opened)), ArchiveErr
     let lock = Arc::new(file::lock(path)?);
     file::prepare(path)?;
     let session = connect(path, Role::Writer, lock.clone())?;
-    let bound = value::number(&session.conn, schema::CLOCK_BOUND)
-        .map_err(|failure| failure.during("open", path))?;
+    let bound = |name| {
+        let number = value::number(&session.conn, name);
+        number
+            .map(HlcTime)
+            .map_err(|failure| failure.during("open", path))
+    };
     let opened = Opened {
-        clock_bound: HlcTime(bound),
+        clock_bound: bound(schema::CLOCK_BOUND)?,
+        collected: bound(schema::COLLECTED)?,
         fingerprint: file::fingerprint(path)?,
     };
     Ok((session, (lock, opened)))
@@ -169,7 +174,11 @@ impl ArchiveStore for SqliteArchive {
         Ok(opened)
     }
 
-    async fn commit(&self, records: Vec<Stored>, plan: Planner) -> Result<Vec<bool>, ArchiveError> {
+    async fn commit(
+        &self,
+        records: Vec<Stored>,
+        plan: Planner,
+    ) -> Result<Vec<RowAction>, ArchiveError> {
         let work = move |conn: &mut Connection| commit::commit(conn, &records, plan);
         self.write("commit", work).await
     }
@@ -218,6 +227,18 @@ impl ArchiveStore for SqliteArchive {
             .await
     }
 
+    async fn tombstones(
+        &self,
+        until: HlcTime,
+        after: Option<&(Key, Stamp)>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Stamp)>, ArchiveError> {
+        let after = after.cloned();
+        let work =
+            move |conn: &mut Connection| read::tombstones(conn, until, after.as_ref(), limit);
+        self.read("tombstones", work).await
+    }
+
     async fn load_tree(&self) -> Result<(Vec<NodeRow>, u64), ArchiveError> {
         self.read("load_tree", read::load_tree).await
     }
@@ -239,7 +260,7 @@ impl ArchiveStore for SqliteArchive {
     async fn raise_clock_bound(&self, bound: HlcTime) -> Result<(), ArchiveError> {
         // The writer is the only one that changes it, so reading and writing need no transaction.
         self.write("raise_clock_bound", move |conn| {
-            commit::raise_bound(conn, bound)
+            commit::raise(conn, schema::CLOCK_BOUND, bound)
         })
         .await
     }

@@ -4,9 +4,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::failure::Failure;
 use super::row;
-use super::schema::TREE_SEQ;
+use super::schema::{TREE_SEQ, ordered};
 use super::value;
 use crate::item::key::Key;
+use crate::item::stamp::{HlcTime, Stamp};
 use crate::item::{Leaf, Stored};
 use crate::l3::KeyRange;
 use crate::l3::columns::{ITEM, LEAF, NODE};
@@ -18,6 +19,9 @@ const IN_RANGE: &str = "id >= CAST(?1 AS TEXT) AND id < CAST(?2 AS TEXT)";
 
 /// Greater than every key: no UTF-8 text has a byte 0xff.
 const AFTER_ALL: &[u8] = &[0xff];
+
+/// Tombstones up to a time, behind one of them.
+const DEAD: &str = "live = 0 AND time <= ?1 AND (time, id) > (?2, ?3) ORDER BY time, id";
 
 fn end_of(range: &KeyRange) -> &[u8] {
     range.end.as_deref().unwrap_or(AFTER_ALL)
@@ -125,6 +129,23 @@ pub(super) fn expired(
     rows.map(|row| row?).collect()
 }
 
+/// Tombstones, see [`crate::l3::ArchiveStore::tombstones`].
+pub(super) fn tombstones(
+    conn: &mut Connection,
+    until: HlcTime,
+    after: Option<&(Key, Stamp)>,
+    limit: usize,
+) -> Result<Vec<(Key, Stamp)>, Failure> {
+    let sql = format!("SELECT {LEAF} FROM items WHERE {DEAD} LIMIT ?4");
+    let mut select = conn.prepare_cached(&sql)?;
+    // No key is empty.
+    let (time, id) = after.map_or((0, ""), |(key, stamp)| (stamp.time.0, key.as_str()));
+    let parameters = params![ordered(until.0), ordered(time), id, sql_limit(limit)];
+    let rows = select.query_map(parameters, |row| Ok(row::leaf(row)))?;
+    let stamped = |(key, leaf): (Key, Leaf)| (key, leaf.stamp);
+    rows.map(|row| row?.map(stamped)).collect()
+}
+
 /// Every node, and the tree's number.
 pub(super) fn load_tree(conn: &mut Connection) -> Result<(Vec<NodeRow>, u64), Failure> {
     let tx = conn.transaction()?;
@@ -158,7 +179,7 @@ mod tests {
 
     /// A range query that sorts, or that walks past the range's end, would make every page of a listing as slow as the table is long.
     #[test]
-    fn ranges_and_expiries_are_searched_in_their_index() {
+    fn ranges_expiries_and_tombstones_are_searched_in_their_index() {
         let plan = plan_of(&format!(
             "SELECT {ITEM} FROM items WHERE {IN_RANGE} ORDER BY id LIMIT ?3"
         ));
@@ -170,5 +191,10 @@ mod tests {
             "SELECT {LEAF} FROM items WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2"
         ));
         assert_eq!(plan, "SEARCH items USING INDEX items_expiry (expires_at<?)");
+        let plan = plan_of(&format!("SELECT {LEAF} FROM items WHERE {DEAD} LIMIT ?4"));
+        assert_eq!(
+            plan,
+            "SEARCH items USING INDEX items_dead ((time,id)>(?,?) AND time<?)"
+        );
     }
 }

@@ -20,16 +20,18 @@
 //!
 //! `items_expiry` — the rows that have an `expires_at`, by it.
 //!
+//! `items_dead` — the tombstones, by time and key.
+//!
 //! `merkle` — the materialized nodes of the tree: `prefix` (bytes of the key), `count` (bits of the unsigned number),
 //! `sum` (32 bytes), `split` (0 or 1).
 //!
-//! `meta` — small values by name: those of [`MetaKey`](crate::l3::MetaKey), and the two numbers below, each 8 bytes big-endian.
+//! `meta` — small values by name: those of [`MetaKey`](crate::l3::MetaKey), and the three numbers below, each 8 bytes big-endian.
 
 /// `PRAGMA application_id`: "rSQL". What makes the file one of ours.
 pub(super) const APPLICATION_ID: i32 = 0x7253_514c;
 
 /// `PRAGMA user_version`: the layout of the tables.
-pub(super) const LAYOUT: i32 = 1;
+pub(super) const LAYOUT: i32 = 2;
 
 /// Name in `meta` of the tree's number.
 pub(super) const TREE_SEQ: &str = "tree_seq";
@@ -37,8 +39,11 @@ pub(super) const TREE_SEQ: &str = "tree_seq";
 /// Name in `meta` of the clock bound.
 pub(super) const CLOCK_BOUND: &str = "clock_bound";
 
+/// Name in `meta` of the greatest stamp time of a tombstone that was removed.
+pub(super) const COLLECTED: &str = "collected";
+
 /// Name and text of everything created, in order. A file is used only if it has each of them, letter by letter.
-pub(super) const OBJECTS: [(&str, &str); 4] = [
+pub(super) const OBJECTS: [(&str, &str); 5] = [
     (
         "items",
         "CREATE TABLE items (
@@ -64,6 +69,10 @@ pub(super) const OBJECTS: [(&str, &str); 4] = [
     (
         "items_expiry",
         "CREATE INDEX items_expiry ON items (expires_at) WHERE expires_at IS NOT NULL",
+    ),
+    (
+        "items_dead",
+        "CREATE INDEX items_dead ON items (time, id) WHERE live = 0",
     ),
     (
         "merkle",

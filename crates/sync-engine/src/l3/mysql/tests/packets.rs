@@ -65,7 +65,7 @@ async fn long_keys_fit_the_smallest_packets() {
         split: false,
     });
     let plan = CommitPlan {
-        write: vec![true; 1400],
+        rows: vec![RowAction::Put; 1400],
         nodes: nodes.map(NodeWrite::Put).collect(),
         ..CommitPlan::default()
     };
