@@ -110,7 +110,8 @@ impl Memory {
         write: &CacheWrite,
     ) -> Option<(Key, Stamp)> {
         let key = write.stored.key();
-        if let Some(newer) = self.newer(now, generation, (key, write.stored.stamp())) {
+        let is_live = write.stored.item().is_some();
+        if let Some(newer) = self.newer(now, generation, (key, write.stored.stamp()), is_live) {
             return (!newer.is_archived()).then(|| (key.clone(), write.stored.stamp()));
         }
         let record = Record {
@@ -129,19 +130,29 @@ impl Memory {
         generation: Generation,
         (key, stamp): &(Key, Stamp),
     ) -> Option<(Key, Stamp)> {
-        if let Some(newer) = self.newer(now, generation, (key, *stamp)) {
+        if let Some(newer) = self.newer(now, generation, (key, *stamp), false) {
             return (!newer.is_archived()).then(|| (key.clone(), *stamp));
         }
         self.set(now, key.clone(), None);
         None
     }
 
-    fn newer(&self, now: Duration, generation: Generation, end: (&Key, Stamp)) -> Option<&Stored> {
-        let held = self.get(now, end.0)?;
+    fn newer(
+        &self,
+        now: Duration,
+        generation: Generation,
+        (key, stamp): (&Key, Stamp),
+        is_live: bool,
+    ) -> Option<&Stored> {
+        let held = self.get(now, key)?;
         let is_same_archive = held.generation >> 32 == generation >> 32;
-        let is_outdated =
-            is_same_archive && held.generation < generation && held.stored.is_archived();
-        (!is_outdated && held.stored.stamp() > end.1).then_some(&held.stored)
+        let is_newer = match held.stored.is_archived() {
+            true if is_same_archive && held.generation < generation => false,
+            true => held.stored.stamp() > stamp,
+            false if is_live => held.stored.stamp() > stamp,
+            false => held.stored.stamp() >= stamp,
+        };
+        is_newer.then_some(&held.stored)
     }
 
     /// Adds an entry to a stream that keeps so many.

@@ -123,7 +123,7 @@ async fn an_engine_that_lost_its_cache_still_stops() {
     let only = SubmitOptions::cache(CacheTtl::Hour);
     engine.submit_with(item("c", "x"), only).await.unwrap();
     drop(engine);
-    let engine = started_after_a_drop(config(dir.path())).await;
+    let engine = started(config(dir.path())).await;
     let stopped = tokio::time::timeout(Duration::from_secs(20), engine.shutdown()).await;
     stopped.expect("a shutdown ends");
 }

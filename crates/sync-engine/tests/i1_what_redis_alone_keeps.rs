@@ -45,6 +45,12 @@ async fn stored_in_redis_alone(engine: &SyncEngine, id: &str) {
     evict(engine).await;
 }
 
+/// What the archive has of it.
+async fn row_of(engine: &SyncEngine, id: &str) -> Stored {
+    let rows = engine.records_of(&[id.into()]).await.unwrap();
+    rows.into_iter().flatten().next().expect("a row")
+}
+
 async fn assert_newest(engine: &SyncEngine, ids: &[&str], when: &str) {
     for id in ids {
         assert_eq!(
@@ -61,19 +67,29 @@ async fn i1_an_older_write_of_a_peer_does_not_hide_what_only_redis_keeps() {
     let config = unhurried(with_redis(small(dir.path()), &redis));
     let engine = started(config).await;
     let before = earlier(&engine);
-    let ids = ["deleted", "cached", "durable", "unknown.delete", "resident"];
-    engine.submit(item("deleted", "old")).await.unwrap();
+    let ids = [
+        "deleted",
+        "cached",
+        "durable",
+        "unknown.delete",
+        "echo",
+        "resident",
+    ];
+    for id in ["deleted", "echo"] {
+        engine.submit(item(id, "old")).await.unwrap();
+    }
     let deleted = engine.delete_stamped("deleted").await.unwrap().unwrap();
     for id in ids {
         stored_in_redis_alone(&engine, id).await;
     }
     let durable = item("durable", "old").with_options(SubmitOptions::durable());
-    // One that is here already, and three that the archive has never heard of.
+    // Two that are here already, the second the item's own, and three that the archive has never heard of.
     applied(&engine, tombstone("deleted", deleted)).await;
+    applied(&engine, row_of(&engine, "echo").await).await;
     applied(&engine, stamped(item("cached", "old"), before)).await;
     applied(&engine, stamped(durable, before)).await;
     applied(&engine, tombstone("unknown.delete", before)).await;
-    assert_newest(&engine, &ids[4..], "read back into L1").await;
+    assert_newest(&engine, &["resident"], "read back into L1").await;
     applied(&engine, stamped(item("resident", "old"), before)).await;
     assert_newest(&engine, &ids, "at once").await;
     let count = engine.count_prefix("resident").await.unwrap();
@@ -125,12 +141,7 @@ async fn i3_an_older_row_does_not_come_back_when_the_time_of_what_redis_keeps_is
         .unwrap();
     assert_eq!(gone, 1);
     assert_eq!(text(&engine, "k").await, None);
-    let row = engine
-        .records_of(&["k".into()])
-        .await
-        .unwrap()
-        .remove(0)
-        .unwrap();
+    let row = row_of(&engine, "k").await;
     assert!(row.item().is_none() && row.stamp() > earlier(&engine));
     engine.shutdown().await;
 }
@@ -143,7 +154,7 @@ async fn i1_after_a_crash_an_older_write_takes_nothing_out_of_redis() {
     let engine = started(config.clone()).await;
     stored_in_redis_alone(&engine, "k").await;
     drop(engine);
-    let engine = started_after_a_drop(config).await;
+    let engine = started(config).await;
     applied(&engine, stamped(item("k", "old"), earlier(&engine))).await;
     flushed(&engine).await;
     evict(&engine).await;
@@ -158,7 +169,9 @@ async fn i1_a_write_that_missed_the_cache_takes_nothing_newer_out_of_it() {
     let archive = Arc::new(MemoryArchive::new());
     let engine = started_with(small(dir.path()), archive, cache.clone()).await;
     let before = earlier(&engine);
-    let ids = ["cached", "durable", "deleted"];
+    let ids = ["cached", "durable", "deleted", "echo"];
+    engine.submit(item("echo", "old")).await.unwrap();
+    flushed(&engine).await;
     for id in ids {
         stored_in_redis_alone(&engine, id).await;
     }
@@ -171,6 +184,7 @@ async fn i1_a_write_that_missed_the_cache_takes_nothing_newer_out_of_it() {
     applied(&engine, stamped(item("cached", "old"), before)).await;
     applied(&engine, stamped(durable, before)).await;
     applied(&engine, tombstone("deleted", before)).await;
+    applied(&engine, row_of(&engine, "echo").await).await;
     applied(&engine, stamped(item("older", "newest"), after)).await;
     eventually("the cache has missed them", async || {
         engine.health_check().await.cache_stale_keys == ids.len() + 1

@@ -151,7 +151,7 @@ async fn i2_dropping_the_engine_keeps_what_was_logged() {
     let dir = tempfile::tempdir().unwrap();
     let config = unhurried(config(dir.path()));
     for round in 0..5 {
-        let engine = started_after_a_drop(config.clone()).await;
+        let engine = started(config.clone()).await;
         for n in 0..20 {
             engine
                 .submit(item(&format!("d.{round}.{n}"), "x"))
@@ -160,7 +160,7 @@ async fn i2_dropping_the_engine_keeps_what_was_logged() {
         }
         drop(engine);
     }
-    let engine = started_after_a_drop(config).await;
+    let engine = started(config).await;
     assert_eq!(engine.len().await.unwrap(), 100);
     engine.shutdown().await;
 }

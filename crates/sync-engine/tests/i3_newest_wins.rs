@@ -219,7 +219,7 @@ async fn lose_a_write_to_redis(fault: Fault, crash: Option<bool>) {
         Some(true) => {
             drop(engine);
             proxy.set(Fault::Pass).unwrap();
-            engine = started_after_a_drop(config).await;
+            engine = started(config).await;
         }
         Some(false) => {
             engine.shutdown().await;

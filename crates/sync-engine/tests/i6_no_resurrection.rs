@@ -169,7 +169,7 @@ async fn i6_what_redis_still_holds_after_a_crash_is_not_alive() {
     engine.force_flush().await.ok();
     drop(engine);
     proxy.set(Fault::Pass).unwrap();
-    let engine = started_after_a_drop(config).await;
+    let engine = started(config).await;
     flush_the_archive(&engine).await;
     for n in 0..20 {
         let id = format!("c.{n}");

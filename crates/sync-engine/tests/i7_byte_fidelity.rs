@@ -104,7 +104,7 @@ async fn i7_bytes_come_back_from_l1_and_l3_and_the_log() {
         engine.submit(made.clone()).await.unwrap();
     }
     drop(engine);
-    let engine = started_after_a_drop(config).await;
+    let engine = started(config).await;
     assert_same(&engine, "from the log").await;
     engine.shutdown().await;
 }

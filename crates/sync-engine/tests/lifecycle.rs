@@ -15,7 +15,7 @@ use tokio::sync::watch;
 async fn rapid_starts_and_stops_lose_nothing() {
     let dir = tempfile::tempdir().unwrap();
     for round in 0..15u64 {
-        let engine = started_after_a_drop(config(dir.path())).await;
+        let engine = started(config(dir.path())).await;
         assert_eq!(engine.len().await.unwrap(), round);
         engine
             .submit(item(&format!("r.{round}"), "x"))
@@ -150,7 +150,7 @@ async fn a_damaged_database_is_a_typed_error_and_the_file_stays_as_it_is() {
         assert!(std::fs::read(&path).unwrap() == bad, "the file was changed");
     }
     std::fs::write(&path, &whole).unwrap();
-    let engine = started_after_a_drop(config(dir.path())).await;
+    let engine = started(config(dir.path())).await;
     assert_eq!(engine.len().await.unwrap(), 2_000);
     engine.shutdown().await;
 }

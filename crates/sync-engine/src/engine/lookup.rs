@@ -147,8 +147,12 @@ impl Core {
     /// Whether a record of the cache is older than a write that had not got there when it was asked, or has not yet.
     fn is_stale(&self, seek: &Seek, stored: &Stored) -> bool {
         let missed = [seek.missed, self.stale.get(&seek.key)];
-        let is_older = |missed: Missed| stored.stamp() <= missed.stamp;
-        missed.into_iter().flatten().any(is_older)
+        let mut missed = missed.into_iter().flatten().map(|missed| missed.stamp);
+        // Of an item that the archive does not keep it has a tombstone of the same stamp.
+        missed.any(|missed| match stored.stamp() == missed {
+            true => stored.is_archived(),
+            false => stored.stamp() < missed,
+        })
     }
 
     /// Whether a record of the cache has a stamp that this node can neither have issued nor believed. Without an archive
@@ -237,7 +241,7 @@ impl Core {
         let entries = below.map(|stored| self.entry(stored));
         let newest = entries
             .chain(self.l1.peek(&seek.key))
-            .max_by_key(|entry| entry.stored.stamp())?;
+            .max_by_key(|entry| (entry.stored.stamp(), entry.stored.item().is_some()))?;
         self.visible(&newest)
     }
 

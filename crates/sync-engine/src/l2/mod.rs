@@ -89,7 +89,8 @@ pub struct CacheWrite {
 ///
 /// Contract, in the words of the tests:
 /// - a record replaces one of an earlier generation of the same archive that the archive keeps too, or one with a smaller
-///   or equal stamp; never another. A removal takes out what a record would replace.
+///   or equal stamp; never another, nor a tombstone an item of the same stamp that the archive does not keep. A removal takes
+///   out what a tombstone would replace.
 /// - what was put is found bit for bit until its TTL.
 /// - an outage is an error, never `Absent`.
 #[async_trait]

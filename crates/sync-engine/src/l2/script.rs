@@ -21,7 +21,8 @@ const REMOVED: i64 = -1;
 /// flag 32).
 ///
 /// A record there is older when its stamp is not greater, or when it is of a lower generation of the same archive and the archive
-/// keeps such records.
+/// keeps such records. Not older is an item that the archive does not keep than a tombstone, or a removal, of the same stamp: the
+/// archive has such a tombstone of it, and peers send it back.
 /// Stamps and generations are compared as numbers of 32 bits, which Lua's doubles hold exactly. What is no record is older, too:
 /// other types (`pcall` gives a table), short strings, strings without the envelope's magic byte. The offsets are strings
 /// because Redis takes longer to make text of a Lua number than to read the header.
@@ -41,7 +42,8 @@ for i = 1, #KEYS do
       if a ~= p then keep = a > p
       elseif b ~= q then keep = b > q
       elseif c ~= r then keep = c > r
-      else keep = d > s end
+      elseif d ~= s then keep = d > s
+      else keep = alone and new:byte(12) % 2 == 0 end
     end
   end
   if not keep then

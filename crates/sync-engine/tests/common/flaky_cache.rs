@@ -68,10 +68,11 @@ fn refused_if(flag: &AtomicBool, op: &'static str) -> Result<(), CacheError> {
 fn kept_by(
     held: Option<&(Stored, Generation)>,
     generation: Generation,
-    stamp: Stamp,
+    (stamp, is_live): (Stamp, bool),
 ) -> Option<&Stored> {
-    let is_newer = |(old, at): &&(Stored, Generation)| {
-        (*at >= generation || !old.is_archived()) && old.stamp() > stamp
+    let is_newer = |(old, at): &&(Stored, Generation)| match old.is_archived() {
+        true => *at >= generation && old.stamp() > stamp,
+        false => old.stamp() > stamp || old.stamp() == stamp && !is_live,
     };
     held.filter(is_newer).map(|(stored, _)| stored)
 }
@@ -97,7 +98,11 @@ impl CacheStore for FlakyCache {
         let mut kept = Vec::new();
         for write in writes {
             let key = write.stored.key();
-            match kept_by(records.get(key), generation, write.stored.stamp()) {
+            match kept_by(
+                records.get(key),
+                generation,
+                (write.stored.stamp(), write.stored.item().is_some()),
+            ) {
                 None => drop(records.insert(key.clone(), (write.stored.clone(), generation))),
                 Some(newer) => {
                     kept.extend((!newer.is_archived()).then(|| (key.clone(), write.stored.stamp())))
@@ -117,7 +122,7 @@ impl CacheStore for FlakyCache {
         let mut records = self.records.lock().unwrap();
         let mut kept = Vec::new();
         for (key, stamp) in ends {
-            match kept_by(records.get(key), generation, *stamp) {
+            match kept_by(records.get(key), generation, (*stamp, false)) {
                 None => drop(records.remove(key)),
                 Some(newer) => kept.extend((!newer.is_archived()).then(|| (key.clone(), *stamp))),
             }

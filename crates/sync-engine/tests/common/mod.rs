@@ -65,9 +65,19 @@ pub fn unhurried(config: SyncEngineConfig) -> SyncEngineConfig {
     }
 }
 
-/// A running engine.
+/// A running engine. Its files may still be locked for a moment: by an engine that was dropped without a shutdown, or by a
+/// process that another test is just starting, which has every open file until it becomes another program.
 pub async fn started(config: SyncEngineConfig) -> Arc<SyncEngine> {
-    try_start(config).await.expect("the engine starts")
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match try_start(config.clone()).await {
+            Ok(engine) => return engine,
+            Err(StorageError::InUse { .. }) if Instant::now() < until => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Err(error) => panic!("the engine starts: {error}"),
+        }
+    }
 }
 
 /// A running engine, or why not.
@@ -105,20 +115,6 @@ pub async fn started_with(
 ) -> Arc<SyncEngine> {
     let with_parts = |engine: EngineBuilder| engine.with_archive(archive).with_cache(cache);
     started_over(config, with_parts).await
-}
-
-/// A running engine on files that one dropped without a shutdown may hold for another moment.
-pub async fn started_after_a_drop(config: SyncEngineConfig) -> Arc<SyncEngine> {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        match try_start(config.clone()).await {
-            Ok(engine) => return engine,
-            Err(StorageError::InUse { .. }) if Instant::now() < until => {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            Err(error) => panic!("the engine starts: {error}"),
-        }
-    }
 }
 
 /// An item with a text.
