@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::flaky_cache::FlakyCache;
 use common::slow_archive::SlowArchive;
 use common::*;
 use sync_engine::filter::FilterTrust;
 use sync_engine::l3::ArchiveStore;
 use sync_engine::l3::memory::MemoryArchive;
-use sync_engine::{Relay, Stored, SyncEngineConfig};
+use sync_engine::{Relay, Stored, SubmitOptions, SyncEngineConfig};
 use testbed::{Fault, FaultyProxy, RedisServer};
 
 fn tiny(config: SyncEngineConfig) -> SyncEngineConfig {
@@ -192,6 +193,50 @@ async fn i3_an_apply_that_is_given_up_leaves_memory_and_archive_agreed() {
     engine.shutdown().await;
 }
 
+/// A batch of which the archive refuses a part is stored in several commits, and others store newer writes in between: those
+/// came into L1 first, and had left it when the older ones came, which went on to the cache.
+#[tokio::test(flavor = "multi_thread")]
+async fn i3_what_was_stored_first_comes_into_memory_first() {
+    let (dir, archive) = (tempfile::tempdir().unwrap(), SlowArchive::new(0, 0));
+    archive.inner.refuse(&"bad".into(), true);
+    let cache = FlakyCache::new();
+    let engine = started_with(unhurried(config(dir.path())), archive.clone(), cache).await;
+    let at = |age_ms, counter| stamp(engine.env().now_ms() - age_ms, counter, "peer");
+    let durable = item("k", "newer").with_options(SubmitOptions::durable());
+    let newer = vec![stamped(durable, at(10, 0))];
+    let older = vec![
+        stamped(item("k", "older"), at(1_000, 0)),
+        stamped(item("bad", "x"), at(1_000, 1)),
+    ];
+    let apply = |writes| {
+        let engine = engine.clone();
+        tokio::spawn(async move { engine.apply(writes, Relay::No).await.unwrap() })
+    };
+    let commits = &archive.before_commit;
+    commits.set();
+    let first = apply(older);
+    commits.holds().await;
+    // Both were refused together; now the one that is fit.
+    commits.set();
+    commits.release();
+    commits.holds().await;
+    let second = apply(newer);
+    // Until it waits for its turn.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for _newer_and_then_bad in 0..2 {
+        commits.set();
+        commits.release();
+        commits.holds().await;
+    }
+    assert_eq!(second.await.unwrap().taken, 1);
+    flushed(&engine).await;
+    commits.release();
+    assert_eq!(first.await.unwrap().refused.len(), 1);
+    flushed(&engine).await;
+    assert_eq!(text(&engine, "k").await.as_deref(), Some("newer"));
+    engine.shutdown().await;
+}
+
 async fn lose_a_write_to_redis(fault: Fault, crash: Option<bool>) {
     let (dir, redis) = (tempfile::tempdir().unwrap(), RedisServer::start().unwrap());
     let proxy = FaultyProxy::start(redis.addr()).unwrap();
@@ -277,7 +322,7 @@ async fn i3_a_cache_that_missed_writes_is_not_believed_after_a_restart() {
 /// A cache-only write came while an older write of its key was on its way to the archive, and took nothing away there.
 #[tokio::test(flavor = "multi_thread")]
 async fn i3_a_cache_only_write_beats_an_older_one_that_is_being_stored() {
-    use sync_engine::{CacheTtl, SubmitOptions};
+    use sync_engine::CacheTtl;
     let (dir, redis) = (tempfile::tempdir().unwrap(), RedisServer::start().unwrap());
     let slow = SlowArchive::new(0, 0);
     let config = with_redis(config_without_wal(dir.path()), &redis);

@@ -72,8 +72,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         what: "what was already stored by a commit of unknown outcome reaches L1",
         file: "sync-engine/src/engine/apply.rs",
-        find: "            if let Some(decision) = fate.taken() {",
-        replace: "            if let Some(decision) = fate.taken().filter(|d| !PLANTED || *d == Decision::Take) {",
+        find: "decided.filter(|(_, decision)| **decision != Decision::Keep)",
+        replace: "decided.filter(|(_, decision)| **decision == Decision::Take || **decision == Decision::Same && !PLANTED)",
     },
     Mutant {
         what: "what is not stored yet counts among the leaves that are known",

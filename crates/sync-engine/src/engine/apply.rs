@@ -185,14 +185,13 @@ impl Core {
             })
             .collect();
         let portions = Portions::new(writes.len(), 0, REFUSED_ALONE_MAX);
-        let committed = self.commit_each(&writes, portions).await;
-        let (mut merged, mut changed) = (Merged::default(), Vec::new());
-        let mut untried = false;
+        let mut overruled = Vec::new();
+        let mut enter = |writes: &[ArchiveWrite], decisions: &[Decision]| {
+            overruled.extend(self.enter_applied(writes, decisions, relay));
+        };
+        let committed = self.commit_each_and(&writes, portions, &mut enter).await;
+        let (mut merged, mut untried) = (Merged::default(), false);
         for (write, fate) in writes.into_iter().zip(committed.fates) {
-            // `Same` too: a commit repeated after an unknown outcome must still reach L1.
-            if let Some(decision) = fate.taken() {
-                changed.push((write.stored.clone(), decision));
-            }
             match fate {
                 Fate::Decided(Decision::Take) => merged.taken += 1,
                 Fate::Decided(_) => merged.kept += 1,
@@ -203,7 +202,6 @@ impl Core {
                 Fate::Open => untried = true,
             }
         }
-        let overruled = self.enter_applied(changed, relay);
         self.overrule(overruled).await?;
         match committed.error {
             // Whoever goes on from here would lose them.
@@ -222,12 +220,16 @@ impl Core {
     #[must_use]
     pub(super) fn enter_applied(
         &self,
-        changed: Vec<(Stored, Decision)>,
+        writes: &[ArchiveWrite],
+        decisions: &[Decision],
         relay: Relay,
     ) -> Vec<(Key, Stamp)> {
         let (mut queued, mut freed, mut passed_on) = (Vec::new(), Vec::new(), Vec::new());
         let mut overruled = Vec::new();
-        for (stored, decision) in changed {
+        // `Same` too: a commit repeated after an unknown outcome must still reach L1.
+        let decided = writes.iter().zip(decisions);
+        for (write, decision) in decided.filter(|(_, decision)| **decision != Decision::Keep) {
+            let stored = write.stored.clone();
             let due = match self.cache.is_configured() {
                 true => Due::CACHE,
                 false => Due::none(),
@@ -241,7 +243,7 @@ impl Core {
                 queued.push((key, size));
             }
             freed.extend(merged.freed_pos);
-            if relay == Relay::Yes && decision == Decision::Take {
+            if relay == Relay::Yes && *decision == Decision::Take {
                 passed_on.push(Change { stored, pos: None });
             }
         }

@@ -54,6 +54,10 @@ impl Fate {
     }
 }
 
+/// Hears what a commit has done, before the next commit begins: so that L1 hears of two writes of a key in the order in which
+/// the archive did.
+pub(super) type OnCommit<'a> = &'a mut (dyn FnMut(&[ArchiveWrite], &[Decision]) + Send);
+
 /// What became of a batch.
 #[derive(Debug, Default)]
 pub(super) struct Committed {
@@ -80,7 +84,17 @@ impl Core {
     pub(super) async fn commit_each(
         self: &Arc<Self>,
         writes: &[ArchiveWrite],
+        portions: Portions,
+    ) -> Committed {
+        self.commit_each_and(writes, portions, &mut |_, _| {}).await
+    }
+
+    /// As [`Core::commit_each`], and tells of each commit.
+    pub(super) async fn commit_each_and(
+        self: &Arc<Self>,
+        writes: &[ArchiveWrite],
         mut portions: Portions,
+        on_commit: OnCommit<'_>,
     ) -> Committed {
         let mut fates: Vec<Fate> = writes.iter().map(|_| Fate::Open).collect();
         let mut ended = None;
@@ -91,7 +105,7 @@ impl Core {
             else {
                 break;
             };
-            match self.commit(chosen).await {
+            match self.commit(chosen, on_commit).await {
                 Ok(decisions) => {
                     let decided = decisions.into_iter().map(Fate::Decided);
                     places
@@ -122,6 +136,7 @@ impl Core {
     async fn commit(
         self: &Arc<Self>,
         writes: &[ArchiveWrite],
+        on_commit: OnCommit<'_>,
     ) -> Result<Vec<Decision>, ArchiveError> {
         let _order = self.commit_order.lock().await;
         // Others are written only over a row, and that one is in the filter already.
@@ -135,7 +150,10 @@ impl Core {
             self.reload_tree_if_outdated().await?;
             match self.try_commit(writes).await {
                 Err(error) => self.mend_tree(error, &mut failed).await?,
-                done => return done,
+                Ok(decisions) => {
+                    on_commit(writes, &decisions);
+                    return Ok(decisions);
+                }
             }
         }
     }

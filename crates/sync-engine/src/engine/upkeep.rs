@@ -135,17 +135,18 @@ impl Core {
                 return Ok(());
             }
             let portions = Portions::new(writes.len(), 0, REFUSED_ALONE_MAX);
-            let committed = self.commit_each(&writes, portions).await;
-            self.unswept.note(&writes, &committed.fates, now);
-            let taken = writes.into_iter().zip(&committed.fates);
-            let taken: Vec<(Stored, Decision)> = taken
-                .filter_map(|(write, fate)| Some((write.stored, fate.taken()?)))
-                .collect();
-            self.metrics.expired.increment(taken.len() as u64);
-            // What could not be taken away would be found again at once.
-            let full = are_more && !taken.is_empty();
+            let mut overruled = Vec::new();
             // Every node does this for itself: nothing is published.
-            let overruled = self.enter_applied(taken, Relay::No);
+            let mut enter = |writes: &[ArchiveWrite], decisions: &[Decision]| {
+                overruled.extend(self.enter_applied(writes, decisions, Relay::No));
+            };
+            let committed = self.commit_each_and(&writes, portions, &mut enter).await;
+            self.unswept.note(&writes, &committed.fates, now);
+            let taken = committed.fates.iter().filter(|fate| fate.taken().is_some());
+            let taken = taken.count();
+            self.metrics.expired.increment(taken as u64);
+            // What could not be taken away would be found again at once.
+            let full = are_more && taken > 0;
             self.overrule(overruled).await?;
             if let Some(error) = committed.error {
                 return Err(error.into());
