@@ -36,8 +36,7 @@ pub enum Command {
     Import(Import),
     /// Write the items of a running node into a file.
     Export(Export),
-    /// Show a small mesh on this machine.
-    #[command(hide = true)]
+    /// Show a mesh of three nodes on this machine: load, cut, kill, heal, check.
     Demo(crate::demo::Demo),
     /// Show the version.
     Version,
