@@ -237,6 +237,20 @@ async fn i3_what_was_stored_first_comes_into_memory_first() {
     engine.shutdown().await;
 }
 
+/// The archive has stored it, its answer was lost, and whoever sent it finds that it is there and does not send it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn i3_after_a_lost_answer_of_the_archive_nothing_older_is_read() {
+    let (dir, archive) = (tempfile::tempdir().unwrap(), Arc::new(MemoryArchive::new()));
+    let engine = started_with(config(dir.path()), archive.clone(), FlakyCache::new()).await;
+    let ours = engine.submit(item("k", "ours")).await.unwrap();
+    flushed(&engine).await;
+    let theirs = stamped(item("k", "theirs"), stamp(ours.time.ms() + 1, 0, "peer"));
+    archive.fail_after_next_commit();
+    assert!(engine.apply(vec![theirs], Relay::No).await.is_err());
+    assert_eq!(text(&engine, "k").await.as_deref(), Some("theirs"));
+    engine.shutdown().await;
+}
+
 async fn lose_a_write_to_redis(fault: Fault, crash: Option<bool>) {
     let (dir, redis) = (tempfile::tempdir().unwrap(), RedisServer::start().unwrap());
     let proxy = FaultyProxy::start(redis.addr()).unwrap();

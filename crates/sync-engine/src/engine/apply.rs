@@ -8,6 +8,7 @@ use super::commit::Fate;
 use super::core::Core;
 use super::publisher::Change;
 use super::refused::refusal;
+use super::stale::Missed;
 use crate::batch::plan::{ArchiveWrite, Over};
 use crate::batch::portions::Portions;
 use crate::error::{InvalidItem, StorageError, Tier};
@@ -199,7 +200,10 @@ impl Core {
                     let key = write.stored.key().clone();
                     merged.refused.push((key.clone(), refusal(key, why)));
                 }
-                Fate::Open => untried = true,
+                Fate::Open => {
+                    untried = true;
+                    self.doubt(write.stored.key(), write.stored.stamp());
+                }
             }
         }
         self.overrule(overruled).await?;
@@ -213,6 +217,17 @@ impl Core {
             None => Ok(merged),
             Some(error) => Err(error.into()),
         }
+    }
+
+    /// What came of a write to the archive is not known, and it may not come again: what is older, in L1 or in the cache, is no
+    /// answer any more.
+    fn doubt(&self, key: &Key, stamp: Stamp) {
+        let missed = Missed {
+            stamp,
+            archive_knows: false,
+        };
+        self.mark_stale(self.cache.is_configured().then(|| (key.clone(), missed)));
+        self.l1.doubt(key, stamp);
     }
 
     /// Lets what the archive has just taken into L1 (where it replaces what is resident) and on to the cache. Gives the stamps of

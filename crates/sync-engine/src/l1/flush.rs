@@ -128,6 +128,12 @@ impl L1 {
         removed.is_some()
     }
 
+    /// The tiers may have a newer write of the key than the entry, and may not: nobody was told.
+    pub fn doubt(&self, key: &str, stamp: Stamp) {
+        self.tickets.bump(self.hash(key));
+        self.remove_older(key, stamp);
+    }
+
     /// Drops the entry if it is an older write than the one with this stamp, and nothing pins it.
     pub fn remove_older(&self, key: &str, stamp: Stamp) {
         let Some(entry) = self.peek(key).filter(|e| e.stored.stamp() < stamp) else {
