@@ -20,6 +20,17 @@ pub struct ArchiveWrite {
     pub over: Over,
 }
 
+impl ArchiveWrite {
+    /// A tombstone.
+    pub fn tombstone(key: &Key, stamp: Stamp, over: Over) -> Self {
+        let key = key.clone();
+        Self {
+            stored: Stored::Tombstone { key, stamp },
+            over,
+        }
+    }
+}
+
 /// Over which rows a write to the archive counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Over {
@@ -82,13 +93,7 @@ fn archive_write(stored: &Stored) -> ArchiveWrite {
             stored: stored.clone(),
             over: Over::Uncollected,
         },
-        false => ArchiveWrite {
-            stored: Stored::Tombstone {
-                key: stored.key().clone(),
-                stamp: stored.stamp(),
-            },
-            over: Over::Live,
-        },
+        false => ArchiveWrite::tombstone(stored.key(), stored.stamp(), Over::Live),
     }
 }
 

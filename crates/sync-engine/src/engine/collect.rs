@@ -8,7 +8,6 @@ use super::core::Core;
 use crate::batch::plan::{ArchiveWrite, Over};
 use crate::batch::portions::Portions;
 use crate::error::StorageError;
-use crate::item::Stored;
 use crate::item::decide::Decision;
 use crate::item::key::Key;
 use crate::item::stamp::{HlcTime, Stamp};
@@ -71,14 +70,10 @@ impl Core {
         self: &Arc<Self>,
         doomed: Vec<(Key, Stamp)>,
     ) -> Result<Collected, StorageError> {
-        let removal = |(key, stamp): &(Key, Stamp)| ArchiveWrite {
-            stored: Stored::Tombstone {
-                key: key.clone(),
-                stamp: *stamp,
-            },
-            over: Over::Itself,
-        };
-        let removals: Vec<ArchiveWrite> = doomed.iter().map(removal).collect();
+        let removals: Vec<ArchiveWrite> = doomed
+            .iter()
+            .map(|(key, stamp)| ArchiveWrite::tombstone(key, *stamp, Over::Itself))
+            .collect();
         let portions = Portions::new(removals.len(), 0, REFUSED_ALONE_MAX);
         let committed = self.commit_each(&removals, portions).await;
         let mut done = Collected::default();

@@ -9,7 +9,6 @@ use super::stale::Missed;
 use crate::batch::plan::{ArchiveWrite, Over};
 use crate::batch::portions::Portions;
 use crate::error::StorageError;
-use crate::item::Stored;
 use crate::item::decide::Decision;
 use crate::item::key::Key;
 use crate::item::stamp::Stamp;
@@ -68,14 +67,10 @@ impl Core {
         self: &Arc<Self>,
         newer: Vec<(Key, Stamp)>,
     ) -> Result<(), StorageError> {
-        let over_live = |(key, stamp): &(Key, Stamp)| ArchiveWrite {
-            stored: Stored::Tombstone {
-                key: key.clone(),
-                stamp: *stamp,
-            },
-            over: Over::Live,
-        };
-        let writes: Vec<ArchiveWrite> = newer.iter().map(over_live).collect();
+        let writes: Vec<ArchiveWrite> = newer
+            .iter()
+            .map(|(key, stamp)| ArchiveWrite::tombstone(key, *stamp, Over::Live))
+            .collect();
         if writes.is_empty() {
             return Ok(());
         }

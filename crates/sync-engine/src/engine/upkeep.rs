@@ -9,9 +9,9 @@ use crate::batch::plan::{ArchiveWrite, Over};
 use crate::batch::portions::Portions;
 use crate::error::StorageError;
 use crate::guard::CircuitState;
+use crate::item::Leaf;
 use crate::item::decide::Decision;
 use crate::item::key::Key;
-use crate::item::{Leaf, Stored};
 use crate::l1::L1;
 use crate::l2::CacheStore;
 use crate::l3::ArchiveStore;
@@ -248,11 +248,5 @@ impl Core {
 }
 
 fn expiry_of((key, leaf): &(Key, Leaf)) -> ArchiveWrite {
-    ArchiveWrite {
-        stored: Stored::Tombstone {
-            key: key.clone(),
-            stamp: leaf.stamp.of_expiry(),
-        },
-        over: Over::Live,
-    }
+    ArchiveWrite::tombstone(key, leaf.stamp.of_expiry(), Over::Live)
 }
